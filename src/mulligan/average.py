@@ -1,0 +1,58 @@
+"""The moving average of the networks that generate: what a run shows, judges and ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+# Early on the networks change quickly, so the half-life is at most this part of the images seen so far.
+RAMP_UP = 0.05
+
+
+class Average:
+    """Exponential moving average of parameters and of float buffers (BatchNorm's statistics too: a BatchNorm
+    whose statistics belong to other weights blurs). Integer buffers are copied.
+
+    Args:
+        networks: by name.
+        halflife: in images; 0 keeps no average, and `swapped` then changes nothing.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module], halflife: int) -> None:
+        self.halflife = halflife
+        live = {f"{name}.{k}": v for name, net in networks.items() for k, v in _tensors(net).items()}
+        self.live = dict(live) if halflife else {}
+        self.shadow = {k: v.detach().clone() for k, v in self.live.items()}
+
+    @torch.no_grad()
+    def update(self, images: int, batch: int) -> None:
+        """Move towards the live weights after a round of `batch` images, `images` seen in all."""
+        if not self.halflife:
+            return
+        halflife = min(self.halflife, max(RAMP_UP * images, 1.0))
+        weight = 1 - 0.5 ** (batch / halflife)
+        floats = [k for k, v in self.live.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.shadow[k] for k in floats], [self.live[k] for k in floats], weight)
+        for k, v in self.live.items():
+            if not v.is_floating_point():
+                self.shadow[k].copy_(v)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Inside, the networks hold the average."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for k, live in self.live.items():
+            live.data, self.shadow[k].data = self.shadow[k].data, live.data
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}

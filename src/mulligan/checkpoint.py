@@ -1,0 +1,155 @@
+"""Checkpoints that are whole or not there: written aside, hashed, renamed; found by hash.
+
+A checkpoint is a folder `checkpoints/000500/`:
+    model.safetensors  the system's parameters and buffers, and `ema.*`, the moving average of its generators
+    training.pt        optimizers and progress, read by torch's weights_only reader
+    state.json         the SHA-256 of the two, the round, and whatever else the caller records
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FILES = ("model.safetensors", "training.pt")
+KEEP = 2
+
+
+def save(folder: Path, model: dict[str, Any], state: dict[str, Any], record: dict[str, Any]) -> Path:
+    """Write a checkpoint below `folder` and return its path.
+
+    Args:
+        folder: the run's `checkpoints`.
+        model: a `state_dict`; entries that are no tensors travel in training.pt.
+        state: of the loop.
+        record: facts for state.json; `round` names the checkpoint.
+
+    Raises:
+        OSError: the disk is full or cannot be written; nothing half-written is left behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"{record['round']:06d}"
+    aside = folder / f".{final.name}.{os.getpid()}"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        _write(aside, model, state, record)
+        if final.exists():
+            shutil.rmtree(final)
+        aside.rename(final)
+        _sync(folder)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return final
+
+
+def _write(aside: Path, model: dict[str, Any], state: dict[str, Any], record: dict[str, Any]) -> None:
+    tensors, shared, extra = _separate(model)
+    averages = {f"ema.{k}": v for k, v in state["average"].items()}
+    save_file(
+        {k: v.detach().contiguous().cpu() for k, v in {**tensors, **averages}.items()},
+        aside / "model.safetensors",
+        metadata={"shared": json.dumps(shared)},
+    )
+    rest = {k: v for k, v in state.items() if k != "average"}
+    torch.save({**rest, "extra": extra}, aside / "training.pt")
+    record = {**record, "sha256": {name: sha256(aside / name) for name in FILES}}
+    (aside / "state.json").write_text(json.dumps(record, indent=1))
+    for name in (*FILES, "state.json"):
+        _sync(aside / name)
+
+
+def _separate(model: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
+    """(tensors, each storage once; names of those shared with them; entries that are no tensors)."""
+    tensors: dict[str, Tensor] = {}
+    shared: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+    first: dict[tuple[int, tuple[int, ...]], str] = {}
+    for key, value in model.items():
+        if not isinstance(value, Tensor):
+            extra[key] = value
+        elif value.numel() and (owner := first.get((value.data_ptr(), tuple(value.shape)))):
+            shared[key] = owner
+        else:
+            first[value.data_ptr(), tuple(value.shape)] = key
+            tensors[key] = value
+    return tensors, shared, extra
+
+
+def load_model(file: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(the system's tensors, the moving average's) of a model.safetensors, on the CPU."""
+    from safetensors import safe_open
+
+    tensors = load_file(file)
+    with safe_open(file, "pt") as opened:
+        shared = json.loads((opened.metadata() or {}).get("shared", "{}"))
+    average = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+    model = {k: v for k, v in tensors.items() if not k.startswith("ema.")}
+    return {**model, **{k: model[owner] for k, owner in shared.items()}}, average
+
+
+def load(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(model, state, record) as they were given to `save`."""
+    model, average = load_model(checkpoint / "model.safetensors")
+    state = torch.load(checkpoint / "training.pt", map_location="cpu", weights_only=True)
+    extra = state.pop("extra")
+    record = json.loads((checkpoint / "state.json").read_text())
+    return {**model, **extra}, {**state, "average": average}, record
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether the files are there and are those that were written."""
+    try:
+        record = json.loads((checkpoint / "state.json").read_text())
+        return all(sha256(checkpoint / name) == record["sha256"][name] for name in FILES)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def newest(folder: Path) -> tuple[Path | None, list[str]]:
+    """(the newest whole checkpoint or None, the names of newer ones that are damaged)."""
+    damaged = []
+    for checkpoint in reversed(all_in(folder)):
+        if is_whole(checkpoint):
+            return checkpoint, damaged
+        damaged.append(checkpoint.name)
+    return None, damaged
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Finished checkpoints, oldest first, whole or not."""
+    return sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=lambda p: int(p.name))
+
+
+def prune(folder: Path, best: str | None) -> None:
+    """Keep the newest two and the best; remove what a killed process left half-written."""
+    for old in all_in(folder)[:-KEEP]:
+        if old.name != best:
+            shutil.rmtree(old, ignore_errors=True)
+    for aside in folder.glob(".[0-9]*"):
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have the operating system put a file or folder on the disk, so that a power cut does not undo it."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

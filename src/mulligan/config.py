@@ -1,0 +1,79 @@
+"""Run: the options that every training has; Config: the base of every system's own options.
+
+Both are flat, frozen pydantic models. The command line, the `config.json` of a run and the tables in the
+docs are all made from them. Nothing here imports torch, so `--help` stays fast.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Options(BaseModel):
+    """A flat, frozen set of options; an unknown name is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Config(Options):
+    """Options that every system has; a system's own Config adds the paper's."""
+
+    batch: int = Field(default=64, ge=2, le=65536, description="images (or points) in a batch")
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """The smallest form that still is this system, for tests that take seconds."""
+        return cls()
+
+
+class Data(Options):
+    """Which data, and how images are brought to one size."""
+
+    data: str = Field(default="mnist", description="a name, a folder of images, or a .npy, .npz or .csv file")
+    size: int | None = Field(default=None, ge=4, le=1024, description="side of the images in px")
+    fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="how images become square")
+    alpha: bool = Field(default=False, description="keep transparency as a fourth channel")
+
+
+class Run(Options):
+    """Options of a training run, whatever the system."""
+
+    minutes: float | None = Field(default=None, gt=0, description="training time; looks are not counted")
+    rounds: int | None = Field(default=None, ge=0, description="rounds to play, instead of --minutes")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed, the same run")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to compute")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto: bf16 where the processor multiplies it in hardware"
+    )
+    ema: int = Field(
+        default=20_000, ge=0, description="half-life of the moving average of G, in images; 0: none"
+    )
+    look_every: int | None = Field(
+        default=None, ge=1, description="rounds between two looks (samples, checkpoint); default: by time"
+    )
+    micro_batches: int = Field(
+        default=1, ge=1, description="parts in which a batch is played, to save memory"
+    )
+    freeze_d: bool = Field(default=False, description="with --from: keep the first half of D as it is")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Run:
+        if self.minutes is not None and self.rounds is not None:
+            raise ValueError("--minutes and --rounds are both set: give one of them")
+        return self
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint such as `; did you mean dcgan?`, or the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(known)}"
+
+
+def changed(options: Options) -> dict[str, Any]:
+    """The options that differ from their defaults."""
+    return {k: v for k, v in options.model_dump().items() if v != type(options).model_fields[k].default}

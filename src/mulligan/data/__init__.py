@@ -1,0 +1,124 @@
+"""Data sources: built-in ones by name, a folder of images, or an array file.
+
+Importing this package is cheap; torch, numpy and Pillow are imported by the source that is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mulligan.data.examine import Report
+    from mulligan.data.source import Source
+
+Fit = Literal["crop", "pad", "stretch"]
+Progress = Callable[[int, int], None]  # files done, files in all
+
+_BUILT_IN: dict[str, dict[str, Any]] = {
+    "mnist": {
+        "kind": "image 1x28x28, 10 classes",
+        "counts": {"train": 50_000, "held_out": 10_000, "test": 10_000},
+        "licence": "CC BY-SA 3.0",
+        "about": "handwritten digits, the whole of MNIST, embedded in the package",
+    },
+    "stacked": {
+        "kind": "image 3x28x28, 1000 classes",
+        "counts": {"train": 128_000, "held_out": 10_000, "test": 26_000},
+        "licence": "CC BY-SA 3.0",
+        "about": "three MNIST digits as red, green and blue: 1,000 modes to find",
+    },
+    "density": {
+        "kind": "points 1",
+        "counts": {"train": 100_000, "held_out": 10_000, "test": 10_000},
+        "licence": "CC0-1.0",
+        "about": "two Gaussians on a line, with the density known in closed form",
+    },
+    "ring": {
+        "kind": "points 2",
+        "counts": {"train": 100_000, "held_out": 10_000, "test": 10_000},
+        "licence": "CC0-1.0",
+        "about": "eight Gaussians on a circle",
+    },
+    "grid": {
+        "kind": "points 2",
+        "counts": {"train": 100_000, "held_out": 10_000, "test": 10_000},
+        "licence": "CC0-1.0",
+        "about": "twenty-five Gaussians in a square",
+    },
+}
+
+
+def names() -> list[str]:
+    """The names of the built-in sources, sorted."""
+    return sorted(_BUILT_IN)
+
+
+def describe() -> list[dict[str, Any]]:
+    """The built-in sources for a table: name, kind, counts by split, licence, about."""
+    return [{"name": name, **_BUILT_IN[name]} for name in names()]
+
+
+def open_source(
+    spec: str,
+    *,
+    size: int | None = None,
+    fit: Fit = "crop",
+    alpha: bool = False,
+    progress: Progress | None = None,
+) -> Source:
+    """Open a source: one of `names()`, a folder of images, or a .npy, .npz or .csv file.
+
+    Args:
+        spec: the name or path.
+        size: side of the square images in pixels; None chooses one and says it in the source's notes.
+        fit: how an image that is not square becomes so: its middle (crop), whole with white edges (pad) or
+            distorted (stretch).
+        alpha: keep transparency as a fourth channel instead of laying the image on white.
+        progress: called with (files done, files in all) while a folder is decoded for the first time.
+
+    Raises:
+        ValueError: in one line with value, rule and mend.
+    """
+    from mulligan.data.opening import open_any
+
+    return open_any(spec, size=size, fit=fit, alpha=alpha, progress=progress)
+
+
+def check(
+    spec: str,
+    *,
+    size: int | None = None,
+    fit: Fit = "crop",
+    alpha: bool = False,
+    conditional: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """What is in a source, what stops a training with it and what hurts; see `examine.Report`.
+
+    Args:
+        spec: as for `open_source`.
+        size: likewise.
+        fit: likewise.
+        alpha: likewise.
+        conditional: whether a system that needs at least two classes is to be trained.
+        progress: likewise.
+
+    Raises:
+        ValueError: there is no such source, or an option does not fit it.
+    """
+    from mulligan.data.examine import examine
+
+    return examine(spec, size=size, fit=fit, alpha=alpha, conditional=conditional, progress=progress)
+
+
+def get(name: str) -> Path:
+    """Lay a built-in source into the cache and return the folder with its .npy files.
+
+    Raises:
+        ValueError: no such name, or the cache cannot be written.
+    """
+    from mulligan.data.opening import materialise
+
+    return materialise(name)

@@ -1,0 +1,338 @@
+"""A folder of images as a source: decoded once into the cache, memory-mapped from there."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mulligan.data import Fit, Progress, cache
+from mulligan.data.images import SUFFIXES, UnreadableError, header, is_grey, load, quiet, shown
+from mulligan.data.source import (
+    DataCard,
+    Source,
+    array_splits,
+    content_keys,
+    fingerprint,
+    split_by_content,
+)
+from mulligan.signals import Signal
+
+MAX_FILES = 1_000_000
+DEFAULT_SIZE = 64
+CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
+SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
+SKIPPED = ("__MACOSX",)
+FORM = 1  # of the cached files; another form, another cache entry
+Array = npt.NDArray[Any]
+
+
+def open_folder(
+    root: Path, *, name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None = None
+) -> Source:
+    """x: (N, C, size, size) in [-1, 1]; C is 1 if no image has colour, 4 with alpha, else 3; y: the class.
+
+    Raises:
+        ValueError: no two readable images, an image beyond the limits, or a cache that cannot be written.
+    """
+    listing = find(root, name)
+    make = partial(_make, listing, size=size, fit=fit, alpha=alpha, progress=progress)
+    family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, size, fit, alpha)).encode()])}-"
+    for _ in range(2):  # an entry that was damaged is made anew
+        place = cache.stored(family + listing.key(), make, family=family)
+        try:
+            return _load(place, root, listing)
+        except (OSError, ValueError, KeyError, EOFError):
+            cache.discard(place)
+    raise cache.CacheError(f"the cache in {cache.folder()} returns other data than was written")
+
+
+def default_size(short_side: float) -> int:
+    """The largest multiple of 8 that is at most 64 and at most the short side; never below 4."""
+    size = min(DEFAULT_SIZE, int(short_side)) // 8 * 8
+    return size if size else 4
+
+
+# --- finding ------------------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A file that may be an image; `label` is -1 where the folder has no classes."""
+
+    path: Path
+    relative: str
+    label: int
+    n_bytes: int
+    changed: int
+
+
+@dataclass
+class Listing:
+    """What a folder holds, before any file is opened."""
+
+    name: str
+    files: list[Found] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    def key(self) -> str:
+        """Changes when a file comes, goes or changes."""
+        return fingerprint(
+            _bytes(f.relative) + f"|{f.label}|{f.n_bytes}|{f.changed}\n".encode() for f in self.files
+        )
+
+
+def find(root: Path, name: str) -> Listing:
+    """All images under `root`, sorted, with their classes.
+
+    A class is a folder beside at least one other; what lies deeper belongs to it. A folder that is alone is
+    entered. Folders named train, test and the like are pooled, for the splits are made by content.
+
+    Raises:
+        ValueError: fewer than two files that could be images, or too many.
+    """
+    listing = Listing(name)
+    paths, others = _walk(root, name, listing.notes)
+    if len(paths) < 2:
+        raise ValueError(f"{name} {_too_few(len(paths), others)}")
+    parts = [path.relative_to(root).parts for path in paths]
+    depth = _class_depth(parts, listing.notes)
+    listing.classes = tuple(sorted({p[depth] for p in parts})) if depth is not None else ()
+    numbers = {c: i for i, c in enumerate(listing.classes)}
+    for path, part in zip(paths, parts, strict=True):
+        label = numbers[part[depth]] if depth is not None else -1
+        stat = path.stat()
+        listing.files.append(Found(path, "/".join(part), label, stat.st_size, stat.st_mtime_ns))
+    if others:
+        listing.notes.append(f"Not images by their names, left aside: {_kinds(others)}.")
+    return listing
+
+
+def _walk(root: Path, name: str, notes: list[str]) -> tuple[list[Path], Counter[str]]:
+    paths: list[Path] = []
+    others: Counter[str] = Counter()
+    for place, folders, files in os.walk(root):
+        links = [f for f in folders if (Path(place) / f).is_symlink()]
+        if links:
+            notes.append(f"Links to folders are not followed: {', '.join(map(shown, sorted(links)[:5]))}.")
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
+        for file in sorted(files):
+            path = Path(place) / file
+            if file.startswith(".") or not path.is_file():
+                continue
+            if path.suffix.lower() in SUFFIXES:
+                paths.append(path)
+            else:
+                others[path.suffix.lower() or "no suffix"] += 1
+        if len(paths) > MAX_FILES:
+            raise ValueError(f"{name} holds more than {MAX_FILES:,} images: give a part of it")
+    return paths, others
+
+
+def _too_few(n: int, others: Counter[str]) -> str:
+    what = ", ".join(SUFFIXES)
+    if n == 1:
+        return "holds one image: at least two are needed, and hundreds to train on"
+    if not others:
+        return f"is empty: put images there ({what})"
+    return f"holds no images, only {_kinds(others)}: put images there ({what})"
+
+
+def _kinds(others: Counter[str]) -> str:
+    return ", ".join(f"{n:,} {shown(kind)}" for kind, n in others.most_common(5))
+
+
+def _class_depth(parts: list[tuple[str, ...]], notes: list[str]) -> int | None:
+    """Which part of the paths names the class; None if there are no classes."""
+    depth = 0
+    while True:
+        if any(len(p) <= depth + 1 for p in parts):  # an image lies right here
+            if any(len(p) > depth + 1 for p in parts):
+                notes.append("Images lie beside folders, so the folders are not taken as classes.")
+            return None
+        names = {p[depth] for p in parts}
+        if len(names) > 1:
+            if not {n.lower() for n in names} <= SPLIT_NAMES:
+                return depth
+            notes.append(f"Pooled: {', '.join(sorted(names))}; mulligan splits by content itself.")
+        depth += 1
+
+
+def _bytes(path: str | Path) -> bytes:
+    return os.fsencode(path)
+
+
+# --- decoding -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Headers:
+    """What the files say of themselves."""
+
+    good: list[Found] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    modes: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """Numbers for `data check`: of each list the smallest, the median, the largest."""
+        aspect = [w / h for w, h in self.sizes]
+        short = [min(size) for size in self.sizes]
+        sizes = Counter(f"{w} x {h}" for w, h in self.sizes)
+        return {
+            "sizes": dict(sizes.most_common(10)),
+            "n_sizes": len(sizes),
+            "aspect": [round(float(f(aspect)), 4) for f in (min, np.median, max)],
+            "short_side": [float(f(short)) for f in (min, np.median, max)],
+            "modes": dict(self.modes.most_common()),
+        }
+
+
+def read_headers(files: list[Found]) -> Headers:
+    """The headers of all files; those that are no images are named in `unreadable`."""
+    found = Headers()
+    for file in files:
+        try:
+            w, h, mode = header(file.path)
+        except UnreadableError as error:
+            found.unreadable[shown(file.relative)] = str(error)
+            continue
+        found.good.append(file)
+        found.sizes.append((w, h))
+        found.modes[mode] += 1
+    return found
+
+
+def _make(
+    listing: Listing, place: Path, *, size: int | None, fit: Fit, alpha: bool, progress: Progress | None
+) -> dict[str, Any]:
+    """Fill a cache entry: x.npy, y.npy, split.npy; returns its meta.json."""
+    with quiet():
+        heads = read_headers(listing.files)
+        _enough(len(heads.good), listing.name, heads.unreadable)
+        side = size or default_size(float(np.median([min(s) for s in heads.sizes])))
+        decode = partial(_decode, size=side, fit=fit, alpha=alpha)
+        labels, grey = _write_images(place / "x.npy", heads, decode, side, 4 if alpha else 3, progress)
+    _enough(len(labels), listing.name, heads.unreadable)
+    if all(grey) and not alpha:
+        _to_grey(place / "x.npy")
+    x = np.load(place / "x.npy", mmap_mode="r")
+    keys = content_keys(x)
+    split, few = split_by_content(keys)
+    np.save(place / "y.npy", np.array(labels, np.int64))
+    np.save(place / "split.npy", split)
+    labelled = [label.to_bytes(8, "little", signed=True) for label in labels]
+    return {
+        "source": listing.name,
+        "fingerprint": fingerprint([repr(x.shape).encode(), *keys, *labelled]),
+        "unreadable": heads.unreadable,
+        "n_grey": int(sum(grey)),
+        "notes": few,
+        "chosen": size is None,
+        "fit": fit,
+        "facts": heads.facts(),
+    }
+
+
+def _decode(file: Found, *, size: int, fit: Fit, alpha: bool) -> Array | UnreadableError:
+    try:
+        return load(file.path, size=size, fit=fit, alpha=alpha)
+    except UnreadableError as error:
+        return error
+
+
+def _write_images(
+    path: Path, heads: Headers, decode: Any, side: int, channels: int, progress: Progress | None
+) -> tuple[list[int], list[bool]]:
+    """Decode and write in order; the labels and whether it is grey, for each image written."""
+    labels: list[int] = []
+    grey: list[bool] = []
+    threads = min(4, os.cpu_count() or 1)  # Pillow decodes outside Python's lock
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        cache.ArrayWriter(path, (channels, side, side), np.uint8) as out,
+    ):
+        for start in range(0, len(heads.good), CHUNK):
+            files = heads.good[start : start + CHUNK]
+            for file, image in zip(files, pool.map(decode, files), strict=True):
+                if isinstance(image, UnreadableError):
+                    heads.unreadable[shown(file.relative)] = str(image)
+                    continue
+                out.append(image)
+                labels.append(file.label)
+                grey.append(is_grey(image))
+            if progress is not None:
+                progress(start + len(files), len(heads.good))
+    return labels, grey
+
+
+def _enough(n: int, name: str, unreadable: dict[str, str]) -> None:
+    if n >= 2:
+        return
+    file, why = next(iter(unreadable.items()))
+    raise ValueError(
+        f"{name}: {n} of {n + len(unreadable)} images can be read, at least two are needed ({file}: {why})"
+    )
+
+
+def _to_grey(path: Path) -> None:
+    """Keep one of three equal channels."""
+    colour = np.load(path, mmap_mode="r")
+    aside = path.with_name("grey.npy")
+    with cache.ArrayWriter(aside, (1, *colour.shape[2:]), np.uint8) as out:
+        for image in colour:
+            out.append(image[:1])
+    del colour  # a mapped file cannot be replaced on Windows
+    os.replace(aside, path)
+
+
+# --- opening ------------------------------------------------------------------------------------------------
+
+
+def _load(place: Path, root: Path, listing: Listing) -> Source:
+    meta = cache.meta(place)
+    x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
+    y = np.load(place / "y.npy", allow_pickle=False)
+    split = np.load(place / "split.npy", allow_pickle=False)
+    if not len(x) == len(y) == len(split):
+        raise ValueError("the parts of the cache entry differ in length")
+    arrays, signals = {"x": x}, {"x": Signal("image", tuple(x.shape[1:]))}
+    if listing.classes:
+        arrays["y"] = y
+        last = len(listing.classes) - 1
+        signals["y"] = Signal("label", (), (0, last), names=tuple(map(shown, listing.classes)))
+    name = shown(root.resolve().name)
+    return Source(
+        name=name,
+        signals=signals,
+        **array_splits(arrays, split),
+        fingerprint=meta["fingerprint"],
+        card=DataCard(name, "licence not stated", "authors not stated", f"resized to {x.shape[2]} px"),
+        notes=[*listing.notes, *meta["notes"], *_notes(meta, len(x), x.shape[2])],
+        facts={
+            **meta["facts"],
+            "unreadable": meta["unreadable"],
+            "n_grey": meta["n_grey"],
+            "size": x.shape[2],
+        },
+    )
+
+
+def _notes(meta: dict[str, Any], n: int, size: int) -> list[str]:
+    notes = []
+    if meta["chosen"]:
+        median = meta["facts"]["short_side"][1]
+        notes.append(f"Images are {size} x {size} px (median short side {median:.0f}); --size sets another.")
+    bad = meta["unreadable"]
+    if bad:
+        named = "; ".join(f"{file} ({why})" for file, why in list(bad.items())[:5])
+        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+        notes.append(f"{len(bad)} of {n + len(bad)} files cannot be read and were skipped: {named}{more}.")
+    return notes

@@ -1,0 +1,176 @@
+"""One image file: opened within limits, turned upright, laid flat, resized to a square."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from mulligan.data import Fit
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
+MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
+MAX_FILE_BYTES = 512 * 2**20
+WHITE = (255, 255, 255)
+Array = npt.NDArray[Any]
+
+
+class UnreadableError(Exception):
+    """A file that is not an image, or only part of one; the text says why."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences Pillow's warnings (odd palettes, bad EXIF, big images: our own limit is below its error)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def header(path: Path) -> tuple[int, int, str]:
+    """Width, height and Pillow mode, without decoding.
+
+    Raises:
+        UnreadableError: not an image.
+        ValueError: larger than the limits.
+    """
+    with _opened(path) as image:
+        return image.width, image.height, image.mode
+
+
+def load(path: Path, *, size: int, fit: Fit, alpha: bool) -> Array:
+    """The image (its first frame) as uint8 (C, size, size), C = 4 with alpha, else 3.
+
+    Raises:
+        UnreadableError: not an image, or cut short.
+        ValueError: larger than the limits.
+    """
+    with _opened(path) as image:
+        try:
+            return planes(resize(flat(image, alpha), size, fit))
+        except Exception as error:  # a broken file raises OSError, SyntaxError, struct.error, EOFError ...
+            raise UnreadableError(_why(error)) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_FILE_BYTES:
+            raise _too_large(path, f"{n_bytes / 2**20:,.0f} MiB", f"{MAX_FILE_BYTES / 2**20:,.0f} MiB")
+        image = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow's own limit, beyond ours
+        raise _too_large(path, "far too many px", f"{MAX_PIXELS / 1e6:,.0f} megapixels") from error
+    except ValueError:
+        raise
+    except Exception as error:
+        raise UnreadableError(_why(error)) from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            what = f"{image.width:,} x {image.height:,} px"
+            raise _too_large(path, what, f"{MAX_PIXELS / 1e6:,.0f} megapixels")
+        yield image
+
+
+def _too_large(path: Path, what: str, limit: str) -> ValueError:
+    return ValueError(f"{shown(path.name)} is {what}, the limit is {limit}: shrink it or take it out")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.strip().rstrip(".")[:100]
+
+
+def shown(name: str) -> str:
+    """A file's name that any terminal can print."""
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def flat(image: Image.Image, alpha: bool) -> Image.Image:
+    """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white."""
+    image = upright(image)
+    if image.mode[0] in "IF":
+        image = eight_bits(image)
+    if alpha:
+        return image.convert("RGBA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    top = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", top.size, (*WHITE, 255)), top).convert("RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF says; EXIF that cannot be read is no reason to lose the image."""
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A 16-bit grey image as 8-bit: v / 257, rounded."""
+    values = np.asarray(image).astype(np.int64).clip(0, 65535)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+    """A square of side `size`: Lanczos (antialiased) where it shrinks, bicubic where it grows.
+
+    Pillow multiplies colours by alpha before it resizes, so transparent colours do not bleed.
+    """
+    w, h = image.size
+    if fit == "pad":
+        return _padded(image, size)
+    side = min(w, h)
+    left, top = (w - side) / 2, (h - side) / 2
+    box = (0.0, 0.0, float(w), float(h)) if fit == "stretch" else (left, top, left + side, top + side)
+    return _scaled(image, (size, size), box)
+
+
+def _padded(image: Image.Image, size: int) -> Image.Image:
+    w, h = image.size
+    scale = size / max(w, h)
+    inner = (max(1, round(w * scale)), max(1, round(h * scale)))
+    picture = _scaled(image, inner, (0.0, 0.0, float(w), float(h)))
+    fill = {"L": 255, "RGB": WHITE, "RGBA": (*WHITE, 0)}[image.mode]
+    canvas = Image.new(image.mode, (size, size), fill)
+    canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    return canvas
+
+
+def _scaled(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
+    shrinks = size[0] < box[2] - box[0] or size[1] < box[3] - box[1]
+    method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    return image.resize(size, method, box=box)
+
+
+def planes(image: Image.Image) -> Array:
+    """uint8 (C, H, W) of an L, RGB or RGBA image."""
+    array = np.asarray(image)
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def resize_all(images: Array, size: int, fit: Fit) -> Array:
+    """uint8 (N, C, H, W) as (N, C, size, size); the same rules as for files."""
+    if images.shape[2:] == (size, size):
+        return images
+    out = np.empty((*images.shape[:2], size, size), np.uint8)
+    for i, image in enumerate(images):
+        picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0).copy())
+        out[i] = planes(resize(picture, size, fit))
+    return out
+
+
+def is_grey(image: Array) -> bool:
+    """Whether the three colours of uint8 (3, H, W) are the same everywhere."""
+    return bool((image[0] == image[1]).all() and (image[0] == image[2]).all())

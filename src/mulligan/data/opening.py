@@ -1,0 +1,142 @@
+"""From what the user typed to the adapter that opens it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from mulligan.config import nearest
+from mulligan.data import Fit, Progress, cache, names
+from mulligan.data.source import Source
+
+MIN_SIZE, MAX_SIZE = 4, 2048
+ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
+
+
+def open_any(spec: str, *, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
+    """See `mulligan.data.open_source`."""
+    _check_options(size, fit)
+    if spec in names():
+        return _built_in(spec, size, fit, alpha)
+    path = locate(spec)
+    if path.is_dir():
+        from mulligan.data.folder import open_folder
+
+        return open_folder(path, name=spec, size=size, fit=fit, alpha=alpha, progress=progress)
+    from mulligan.data.points import open_file
+
+    source = open_file(path, name=spec, size=size, fit=fit)
+    if source.signals["x"].kind == "points":
+        _no_picture_options(spec, size, alpha)
+    elif alpha and source.signals["x"].shape[0] != 4:
+        raise ValueError(f"--alpha: the images of {spec} have no fourth channel; leave it out")
+    return source
+
+
+def locate(spec: str) -> Path:
+    """The folder or array file that `spec` names.
+
+    Raises:
+        ValueError: there is none, or it is a file of another kind.
+    """
+    if spec.startswith("hf:"):
+        raise ValueError(f"{spec}: mulligan does not fetch data sets yet; download it and give the folder")
+    try:
+        path = Path(spec).expanduser()
+        exists = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, no home
+        raise ValueError(f"{spec[:60]!r} is no name of a source and no path ({error})") from error
+    if not exists:
+        raise ValueError(_missing(spec, path))
+    if path.is_file() and path.suffix.lower() not in ARRAY_SUFFIXES:
+        raise ValueError(f"{spec} is a file of no known kind: give {_kinds()}")
+    return path
+
+
+def _kinds() -> str:
+    return f"a folder of images, a {', '.join(ARRAY_SUFFIXES[:-1])} or {ARRAY_SUFFIXES[-1]} file, or a name"
+
+
+def _missing(spec: str, path: Path) -> str:
+    """A name that is not known, or a path that is not there: with the nearest of either."""
+    if path.parent == Path() and not path.suffix and not spec.endswith(("/", "\\")):
+        beside = [p.name for p in _listed(Path()) if p.is_dir()]
+        hint = nearest(spec, [*names(), *beside[:200]])
+        hint = hint if hint.startswith("; did") else nearest(spec, names())
+        return f"there is no source {spec!r} and no folder of that name{hint}"
+    up = path.parent
+    while not up.exists():
+        up = up.parent
+    lost = path.relative_to(up).parts[0]
+    known = [p.name for p in _listed(up)]
+    hint = nearest(lost, known[:2000]) if known else "; that folder is empty"
+    where = "here" if up == Path() else f"in {up}"
+    if not hint.startswith("; did"):
+        hint = f"; {where} are {len(known)} other names"
+    return f"{spec} does not exist: there is no {lost!r} {where}{hint}"
+
+
+def _listed(place: Path) -> list[Path]:
+    try:
+        return sorted(p for p in place.iterdir() if not p.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _check_options(size: int | None, fit: str) -> None:
+    if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"--size {size}: between {MIN_SIZE} and {MAX_SIZE} px; try 64")
+    if fit not in get_args(Fit):
+        raise ValueError(f"--fit {fit}: not known{nearest(fit, get_args(Fit))}")
+
+
+def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
+    if size is not None:
+        raise ValueError(f"--size {size}: {spec} holds points, not images; leave it out")
+    if alpha:
+        raise ValueError(f"--alpha: {spec} holds points, not images; leave it out")
+
+
+def _built_in(name: str, size: int | None, fit: Fit, alpha: bool) -> Source:
+    if name in ("mnist", "stacked"):
+        if alpha:
+            raise ValueError(f"--alpha: {name} has no transparency; leave it out")
+        from mulligan.data.mnist import open_mnist
+        from mulligan.data.stacked import open_stacked
+
+        return open_mnist(size=size, fit=fit) if name == "mnist" else open_stacked(size=size, fit=fit)
+    from mulligan.data.toy import OPEN
+
+    _no_picture_options(name, size, alpha)
+    return OPEN[name]()
+
+
+def materialise(name: str) -> Path:
+    """See `mulligan.data.get`."""
+    if name not in names():
+        raise ValueError(f"there is no built-in source {name!r}{nearest(name, names())}")
+    from mulligan.data import mnist
+
+    if name == "mnist":
+        return mnist.cached()
+    source = _built_in(name, None, "crop", False)
+    return cache.stored(f"{name}-{source.fingerprint}", partial(_write, source=source))
+
+
+def _write(place: Path, *, source: Source) -> dict[str, Any]:
+    """train-x.npy, train-y.npy, held_out-x.npy ...: images uint8 (N, C, H, W), points float32 (N, D)."""
+    for name, split in source.splits.items():
+        for key, signal in source.signals.items():
+            dtype = {"image": np.uint8, "label": np.int64}.get(signal.kind, np.float32)
+            shape = tuple(n or 0 for n in signal.shape)
+            with cache.ArrayWriter(place / f"{name}-{key}.npy", shape, dtype) as writer:
+                for start in range(0, len(split), 1000):
+                    rows = split.fetch(np.arange(start, min(start + 1000, len(split))))[key]
+                    if signal.kind == "image":
+                        rows = (rows + 1) * 127.5 + 0.5
+                    for row in rows.numpy().astype(dtype):
+                        writer.append(row)
+    return {"source": source.name, "credit": source.card.credit}

@@ -1,0 +1,484 @@
+"""Judging: a trained model against its data, each number beside the real-against-real floor and a trivial
+generator.
+
+The same measurement is made three times: of the generated samples, of real samples (the floor) and of the
+trivial generator's samples, always against the same real samples and with the same counts. The last two are
+cached.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mulligan.data import cache
+from mulligan.data.source import Source, Split
+from mulligan.data.toy import ToySource
+from mulligan.metrics import features
+from mulligan.metrics.card import Better, Card, Result
+from mulligan.metrics.class_shares import class_shares
+from mulligan.metrics.features import Digits, Extractor
+from mulligan.metrics.frechet import Gaussian, frechet_distance, gaussian, gaussian_distance
+from mulligan.metrics.kernel import kernel_distance
+from mulligan.metrics.memorisation import memorisation_ratio
+from mulligan.metrics.modes import label_modes, point_modes
+from mulligan.metrics.prdc import prdc
+from mulligan.metrics.wasserstein import wasserstein_1
+from mulligan.rundir import RunDir
+
+VERSION = 1  # of what is cached; raise it when a metric, an extractor or a baseline changes
+AT_ONCE = 1000  # samples generated or fetched at a time
+PRDC_N = 5000  # precision and the like: their cost grows with the square of the samples
+COPIES_N = 2000  # samples whose nearest training sample is sought: enough for a median
+K = 5  # neighbour of precision, recall, density, coverage
+TRIVIAL = {"image": "mean image + pixel noise", "points": "one Gaussian"}
+
+Progress = Callable[[str, int, int], None]  # what is being done, samples done, samples in all
+
+
+class Generates(Protocol):
+    """What is judged; `mulligan.model.Model` is one."""
+
+    directory: Path
+    config: dict[str, Any]
+    round: int
+    ema: bool
+
+    def source(self) -> Source: ...
+
+    def generate(self, n: int, *, seed: int = 0) -> dict[str, Tensor]: ...
+
+
+class Score(NamedTuple):
+    """What one metric found."""
+
+    metric: str  # with its settings, for the card
+    value: float
+    better: Better
+    spread: float | None = None
+    most: int | None = None  # samples that it uses of those it is given; None: all
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The real side of an evaluation, as features.
+
+    Attributes:
+        real: (n, d), of the split that judges.
+        other: (n, d), of another split, for the floor.
+        train: (m, d), what a copying generator would copy.
+        trivial: (n, d), of the trivial generator.
+    """
+
+    real: Tensor
+    other: Tensor
+    train: Tensor
+    trivial: Tensor
+
+
+def evaluate(
+    model: Generates,
+    *,
+    n: int = 10_000,
+    split: str = "test",
+    seed: int = 0,
+    judge: str | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Judge a model by what its data is, and append a line to its run's metrics.jsonl.
+
+    Args:
+        model: what `mulligan.load` returns.
+        n: samples of each kind; capped at what the splits hold.
+        split: the real samples to judge by: test or held_out.
+        seed: of the generated samples.
+        judge: digits, features, pixels, points or the path of Inception's weights; None: by the data.
+        progress: told what is being done.
+
+    Raises:
+        ValueError: the data are gone or too few, or the judge does not suit them.
+    """
+    started = time.monotonic()
+    source = model.source()
+    extractor = features.pick(source, judge)
+    n = _capped(source, n, split)
+    reference, floor, trivial = _reference(source, extractor, n, split, progress)
+    fake = extract(extractor, samples(model, n, seed), n, "judging samples", progress)
+    card = partial(
+        Card,
+        extractor=extractor.name,
+        extractor_hash=extractor.hash,
+        resize=extractor.resize,
+        reference=f"{source.fingerprint}/{split}",
+        weights="EMA" if model.ema else "raw",
+        seed=seed,
+    )
+    baseline = TRIVIAL[source.signals["x"].kind]
+    results = []
+    for name, score in measure(source, extractor, reference, fake).items():
+        used = min(n, score.most or n)
+        about = card(metric=score.metric, n_real=used, n_fake=used)
+        baselines = {baseline: trivial[name]}
+        results.append(Result(name, score.value, floor[name], baselines, score.better, about, score.spread))
+    _record(model, results, split, time.monotonic() - started)
+    return results
+
+
+def measure(source: Source, extractor: Extractor, reference: Reference, fake: Tensor) -> dict[str, Score]:
+    """Every metric that the data allow, of features fake (n, d) against the reference."""
+    if not torch.isfinite(fake).all():
+        raise ValueError("the samples hold NaN or infinite numbers: training has diverged; train again")
+    real = reference.real
+    distance = extractor.distance
+    kernel = kernel_distance(real, fake)
+    four = prdc(real[:PRDC_N], fake[:PRDC_N], k=K)
+    scores = {
+        distance: Score(distance, frechet_distance(real, fake), "lower"),
+        distance.replace("F", "K", 1): Score(
+            "kernel distance, 50 subsets of at most 1000", kernel.mean, "lower", kernel.spread
+        ),
+    }
+    for name, value in four._asdict().items():
+        scores[name] = Score(f"{name} (k = {K})", value, "higher", most=PRDC_N)
+    if isinstance(extractor, Digits):
+        scores |= _digit_scores(source, extractor, fake)
+    if source.signals["x"].kind == "points":
+        scores |= _point_scores(source, real, fake)
+    if not isinstance(source, ToySource):
+        name = f"memorisation ratio, {len(reference.train)} training samples"
+        value = memorisation_ratio(fake[:COPIES_N], reference.train, real[:COPIES_N])
+        scores["memorisation ratio"] = Score(name, value, "target", most=COPIES_N)
+    return scores
+
+
+def _digit_scores(source: Source, extractor: Digits, fake: Tensor) -> dict[str, Score]:
+    """One channel: the smallest and largest share of a digit; three: modes of 1,000 and KL."""
+    labels = extractor.labels(fake)
+    if source.name == "stacked":
+        drawn = source.train.labels()
+        assert drawn is not None
+        shares = torch.from_numpy(np.bincount(drawn, minlength=1000) / len(drawn))
+        found = label_modes(labels, shares)
+        return {
+            f"modes of {found.total}": Score("modes hit, by the digit judge", found.hit, "higher"),
+            "KL over modes": Score("KL over modes, by the digit judge", found.kl, "lower"),
+        }
+    shares = class_shares(labels, 10)
+    return {
+        "smallest digit share": Score("smallest digit share", float(shares.min()), "target"),
+        "largest digit share": Score("largest digit share", float(shares.max()), "target"),
+    }
+
+
+def _point_scores(source: Source, real: Tensor, fake: Tensor) -> dict[str, Score]:
+    """Wasserstein-1 a column, and the modes of a mixture with little overlap."""
+    columns = [wasserstein_1(real[:, i], fake[:, i]) for i in range(real.shape[1])]
+    name = "W1" if len(columns) == 1 else "W1 (mean of columns)"
+    scores = {name: Score(name, sum(columns) / len(columns), "lower")}
+    if isinstance(source, ToySource) and len(source.modes) > 2:
+        modes, weights = torch.from_numpy(source.modes), torch.from_numpy(source.weights)
+        found = point_modes(fake, modes, source.sigma, weights)
+        scores |= {
+            f"modes of {found.total}": Score("modes hit within 3 sigma", found.hit, "higher"),
+            "within 3 sigma": Score("within 3 sigma", found.good, "higher"),
+            "KL over modes": Score("KL over modes", found.kl, "lower"),
+        }
+    return scores
+
+
+# --- the real side ---------------------------------------------------------------------------------------
+
+
+def _capped(source: Source, n: int, split: str) -> int:
+    """n, or what the splits hold: both sides of the floor must have as many samples as the model."""
+    if split not in ("test", "held_out"):
+        raise ValueError(f"--split {split}: judge by data that did not train; use test or held_out")
+    n = min(n, len(source.test), len(source.held_out))
+    if n <= K:
+        raise ValueError(f"{source.name} leaves {n} samples to judge by; more than {K} are needed: add data")
+    return n
+
+
+def _reference(
+    source: Source, extractor: Extractor, n: int, split: str, progress: Progress | None
+) -> tuple[Reference, dict[str, float], dict[str, float]]:
+    """The real features, the floor and the trivial generator's scores, from the cache if possible."""
+
+    def make(place: Path) -> dict[str, Any]:
+        reference = _extract_reference(source, extractor, n, split, progress)
+        floor = measure(source, extractor, reference, reference.other)
+        trivial = measure(source, extractor, reference, reference.trivial)
+        save_file({k: v.contiguous() for k, v in vars(reference).items()}, place / "features.safetensors")
+        return {"floor": _values(floor), "trivial": _values(trivial)}
+
+    judge = f"{extractor.name}-{extractor.hash}-{extractor.resize}"
+    key = f"judge-{VERSION}-{source.fingerprint}-{split}-{judge}-{n}"
+    try:
+        place = cache.stored("".join(c if c.isalnum() or c == "-" else "_" for c in key), make)
+    except cache.CacheError:
+        # Nowhere to keep it: it is made each time.
+        reference = _extract_reference(source, extractor, n, split, progress)
+        floor = measure(source, extractor, reference, reference.other)
+        return reference, _values(floor), _values(measure(source, extractor, reference, reference.trivial))
+    known = cache.meta(place)
+    return Reference(**load_file(place / "features.safetensors")), known["floor"], known["trivial"]
+
+
+def _values(scores: dict[str, Score]) -> dict[str, float]:
+    return {name: score.value for name, score in scores.items()}
+
+
+def _extract_reference(
+    source: Source, extractor: Extractor, n: int, split: str, progress: Progress | None
+) -> Reference:
+    other = "held_out" if split == "test" else "test"
+    pool = min(len(source.train), extractor.pool)
+    return Reference(
+        real=extract(extractor, real_samples(source.splits[split], n), n, "judging real data", progress),
+        other=extract(extractor, real_samples(source.splits[other], n), n, "measuring the floor", progress),
+        train=extract(extractor, real_samples(source.train, pool), pool, "judging training data", progress),
+        trivial=extract(extractor, trivial_samples(source, n), n, "measuring a trivial generator", progress),
+    )
+
+
+def extract(
+    extractor: Extractor, parts: Iterator[Tensor], n: int, doing: str, progress: Progress | None = None
+) -> Tensor:
+    """Features (n, d) of samples that come in parts."""
+    done, made = 0, []
+    for part in parts:
+        made.append(extractor(part))
+        done += len(part)
+        if progress:
+            progress(doing, done, n)
+    return torch.cat(made)
+
+
+def samples(model: Generates, n: int, seed: int) -> Iterator[Tensor]:
+    """n samples of a model in parts, images as they would be saved; the same n and seed, the same samples."""
+    for i, start in enumerate(range(0, n, AT_ONCE)):
+        # Each part has a seed of its own, which no part of another small seed shares.
+        made = model.generate(min(AT_ONCE, n - start), seed=seed * 1_000_003 + i)
+        x = next(iter(made.values()))
+        yield features.to_8_bit(x) if x.ndim == 4 else x
+
+
+def real_samples(split: Split, n: int) -> Iterator[Tensor]:
+    """n samples of a split in parts: all, or an even spread, since data may be sorted by class."""
+    index = np.linspace(0, len(split) - 1, n).round().astype(np.int64)
+    for start in range(0, n, AT_ONCE):
+        yield split.fetch(index[start : start + AT_ONCE])["x"]
+
+
+def trivial_samples(source: Source, n: int) -> Iterator[Tensor]:
+    """n samples of a generator that learned two moments: of each pixel by itself, or of points altogether."""
+    data = torch.cat(list(real_samples(source.train, min(len(source.train), 10_000))))
+    generator = torch.Generator().manual_seed(0)
+    mean = data.mean(0)
+    if data.ndim == 2:
+        centred = (data - mean).double() / max(1, len(data) - 1) ** 0.5
+        _, s, directions = torch.linalg.svd(centred, full_matrices=False)
+        root = (s[:, None] * directions).float()
+    for start in range(0, n, AT_ONCE):
+        size = min(AT_ONCE, n - start)
+        if data.ndim == 2:
+            yield mean + torch.randn(size, len(root), generator=generator) @ root
+        else:
+            noise = torch.randn(size, *mean.shape, generator=generator)
+            yield features.to_8_bit(mean + data.std(0) * noise)
+
+
+# --- at every look ---------------------------------------------------------------------------------------
+
+
+class Quick:
+    """A Fréchet distance for looks during training, against held-out data; the real side is kept.
+
+    Its few samples bias it upwards, always equally: read its course and its floor, not its value.
+    n: how many; None: what the extractor judges in about a second.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        extractor: Extractor | None = None,
+        *,
+        n: int | None = None,
+        split: str = "held_out",
+    ) -> None:
+        self.extractor = extractor or features.pick(source, quick=True)
+        self.source = source
+        self.n = min(n or self.extractor.quick_n(source), len(source.splits[split]))
+        real = self._real(source.splits[split])
+        self.real: Gaussian = gaussian(real)
+        # With fewer samples than features the distance is quicker from the features themselves.
+        self.few = real if self.n < real.shape[1] else None
+        self.name = self.extractor.distance
+
+    def __call__(self, generate: Callable[[int], Tensor]) -> float:
+        """Fréchet distance of what `generate(n)` makes: images (n, C, H, W) in [-1, 1], or points (n, D).
+
+        It is inf if a sample is not finite.
+        """
+        x = generate(self.n)
+        fake = self.extractor(features.to_8_bit(x) if x.ndim == 4 else x)
+        if not torch.isfinite(fake).all():
+            return math.inf
+        if self.few is not None:
+            return frechet_distance(self.few, fake)
+        return gaussian_distance(self.real, gaussian(fake))
+
+    def floor(self) -> float:
+        """The same of training data in place of generated samples."""
+        train = self.source.train
+        return self(lambda n: torch.cat(list(real_samples(train, min(n, len(train))))))
+
+    def _real(self, split: Split) -> Tensor:
+        return extract(self.extractor, real_samples(split, self.n), self.n, "")
+
+
+def quick_fd(
+    generate: Callable[[int], Tensor],
+    source: Source,
+    extractor: Extractor | None = None,
+    *,
+    n: int | None = None,
+    split: str = "held_out",
+) -> float:
+    """`Quick` for a single time: the Fréchet distance of `generate(n)` from a split of the source."""
+    return Quick(source, extractor, n=n, split=split)(generate)
+
+
+# --- records and tables ----------------------------------------------------------------------------------
+
+
+def _record(model: Generates, results: list[Result], split: str, seconds: float) -> None:
+    """A line in the run's metrics.jsonl; a model that ships with mulligan keeps no record."""
+    run = RunDir(model.directory)
+    if run.checkpoints.is_dir():
+        run.metrics(
+            round=model.round,
+            split=split,
+            seconds=round(seconds, 1),
+            metrics=[result.to_json() for result in results],
+        )
+
+
+class Row(NamedTuple):
+    """One metric of several runs."""
+
+    name: str
+    better: Better
+    floor: float
+    baselines: dict[str, float]
+    values: dict[str, float]  # by run
+
+
+def compare(runs: list[Path]) -> list[Row]:
+    """The last evaluation of each run, side by side, a row a metric that all have.
+
+    Raises:
+        ValueError: a run was not evaluated, or two were judged by unlike measures; the message names the
+            field.
+    """
+    found = {str(run): _last(Path(run)) for run in runs}
+    first, *others = found
+    for other in others:
+        for name in found[first].keys() & found[other].keys():
+            differences = found[first][name].card.differences(found[other][name].card)
+            if differences:
+                raise ValueError(
+                    f"{first} and {other} cannot be compared by {name}: {differences[0]}; "
+                    "evaluate both on the same data with the same options"
+                )
+    shared = [name for name in found[first] if all(name in results for results in found.values())]
+    if not shared:
+        raise ValueError(f"{', '.join(found)} share no metric; compare runs on the same data")
+    return [
+        Row(
+            name,
+            found[first][name].better,
+            found[first][name].floor,
+            found[first][name].baselines,
+            {run: results[name].value for run, results in found.items()},
+        )
+        for name in shared
+    ]
+
+
+def _last(run: Path) -> dict[str, Result]:
+    lines = RunDir.open(run).read("metrics")
+    if not lines:
+        raise ValueError(f"{run} was not evaluated yet; run: mulligan evaluate {run}")
+    return {line["name"]: Result.from_json(line) for line in lines[-1]["metrics"]}
+
+
+def table(results: list[Result]) -> list[str]:
+    """Results as the lines of a plain table: name, value, floor, baselines, and which way is better."""
+    baselines = list(dict.fromkeys(name for result in results for name in result.baselines))
+    head = ["", "value", "real data", *baselines, "better"]
+    rows = [
+        [
+            result.name,
+            shown(result.value) + (f" ± {shown(result.spread)}" if result.spread is not None else ""),
+            shown(result.floor),
+            *(shown(result.baselines[name]) if name in result.baselines else "-" for name in baselines),
+            _BETTER[result.better],
+        ]
+        for result in results
+    ]
+    return aligned([head, *rows])
+
+
+def compare_table(rows: list[Row]) -> list[str]:
+    """Compared runs as the lines of a plain table; * marks the best of each row."""
+    runs = list(rows[0].values)
+    lines = [["", *runs, "real data", "better"]]
+    for row in rows:
+        best = min(row.values.values(), key=lambda v: _badness(row, v))
+        cells = [shown(v) + (" *" if v == best and len(runs) > 1 else "") for v in row.values.values()]
+        lines.append([row.name, *cells, shown(row.floor), _BETTER[row.better]])
+    return aligned(lines)
+
+
+_BETTER = {"lower": "lower", "higher": "higher", "target": "as real"}
+
+
+def _badness(row: Row, value: float) -> float:
+    if row.better == "target":
+        return abs(value - row.floor)
+    return value if row.better == "lower" else -value
+
+
+def shown(value: float) -> str:
+    """A number to four digits."""
+    if not math.isfinite(value):
+        return "inf" if value > 0 else "nan"
+    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def to_json(results: list[Result]) -> str:
+    """What `mulligan evaluate --json` prints."""
+    return json.dumps({"metrics": [result.to_json() for result in results]})

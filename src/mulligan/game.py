@@ -1,0 +1,181 @@
+"""The vocabulary: a System's Stages are Turns, and a Turn is one player minimising one loss.
+
+A system says who learns in each turn and what it minimises. It never calls `backward`, steps an optimizer
+or sets `requires_grad`: `loop.py` does, for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from mulligan.config import Config
+from mulligan.signals import Signal
+
+Batch = dict[str, Tensor]
+Terms = dict[str, Tensor]  # named, weighted, scalar terms; their sum is minimised
+Schedule = float | Callable[[int], float]  # of the images seen, never of the clock
+
+
+def at(value: Schedule, images: int) -> float:
+    """The value of a schedule after so many images."""
+    return value(images) if callable(value) else value
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma & Ba 2014, with the fused implementation where torch has one."""
+
+    lr: Schedule = 2e-4
+    betas: tuple[Schedule, Schedule] = (0.5, 0.999)
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        fused = parameters[0].device.type in ("cpu", "cuda")
+        return torch.optim.Adam(parameters, lr=1e-3, fused=fused, foreach=None if fused else True)
+
+    def settings(self, images: int) -> dict[str, Any]:
+        b1, b2 = self.betas
+        return {"lr": at(self.lr, images), "betas": (at(b1, images), at(b2, images))}
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum, as the papers before 2015 used it."""
+
+    lr: Schedule = 0.1
+    momentum: Schedule = 0.5
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.5, foreach=True)
+
+    def settings(self, images: int) -> dict[str, Any]:
+        return {"lr": at(self.lr, images), "momentum": at(self.momentum, images)}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player minimising one loss.
+
+    Attributes:
+        player: its name in logs: D, G, E ...
+        learns: the networks that move; every other parameter of the system is frozen while it plays.
+        loss: takes a batch, returns named, weighted terms; their sum is minimised.
+        optimizer: the rule, with its learning rate as a number or a schedule of images seen.
+        repeat: plays a round (n_critic), each with a fresh batch and fresh noise.
+        every: the turn is played in every so-manieth round (lazy penalties).
+        after: called after each step; weight clipping, the only hook.
+    """
+
+    player: str
+    learns: tuple[nn.Module, ...]
+    loss: Callable[[Batch], Terms]
+    optimizer: Adam | SGD = field(default_factory=Adam)
+    repeat: int = 1
+    every: int = 1
+    after: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Rounds with fixed turns.
+
+    Attributes:
+        name: in logs and checkpoints.
+        turns: played in this order, once a round.
+        share: of the run's budget, relative to the other stages.
+        begin: called once on fresh entry with the loader, never on resume, for what a stage takes from data
+            or trained weights; its results must live in buffers.
+        shared_batch: all turns of a round see the same batch.
+    """
+
+    name: str
+    turns: tuple[Turn, ...]
+    share: float = 1.0
+    begin: Callable[[Any], None] | None = None
+    shared_batch: bool = False
+
+
+class System(nn.Module, ABC):
+    """One paper's networks and losses.
+
+    A subclass sets `Config` and `needs`, builds its networks in `__init__` for the signals of the data, and
+    defines `stages`, `generate` and `scores`. Code between two yields of `stages` may shape networks but not
+    read trained weights or data: on resume it runs before the checkpoint is loaded.
+    """
+
+    Config: ClassVar[type[Config]]
+    needs: ClassVar[dict[str, tuple[Signal, ...]]]  # per key of a batch, the signals that would do
+    averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks whose moving average generates
+
+    def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
+        super().__init__()
+        self.config = config
+        self.signals = signals
+        self.makes: dict[str, Signal] = {"x": signals["x"]}
+
+    @abstractmethod
+    def stages(self) -> Iterator[Stage]:
+        """The stages, in order."""
+
+    @abstractmethod
+    def generate(self, batch: Batch) -> Batch:
+        """Samples, keyed as `makes`, in the data's own size and range; the first key is judged.
+
+        `batch["z"]` (N, z_dim), where given, is the latent to use.
+        """
+
+    @abstractmethod
+    def latent(self, n: int) -> Tensor:
+        """n latents z (n, z_dim), from torch's random state."""
+
+    @abstractmethod
+    def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Per discriminating player, its logits (N,) on the batch's real samples and on fakes."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def to_channels_last(self) -> Self:
+        """Convolution weights in the memory format that convolutions are fastest in."""
+        return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class Typical(System):
+    """The typical kind: a random vector in, a sample out, one G and one D.
+
+    A subclass builds `self.G` (z -> x) and `self.D` (x -> logits), and has a `z_dim` in its Config.
+    """
+
+    G: nn.Module
+    D: nn.Module
+
+    def latent(self, n: int) -> Tensor:
+        """z ~ N(0, I)."""
+        return torch.randn(n, self.config.z_dim, device=self.device)
+
+    def fake(self, n: int) -> Tensor:
+        """n samples from fresh latents."""
+        x: Tensor = self.G(self.latent(n))
+        return x
+
+    def generate(self, batch: Batch) -> Batch:
+        return {"x": self.G(batch["z"])}
+
+    def discriminate(self, x: Tensor) -> Tensor:
+        """D's logits (N,) on x; sigmoid of them is the D(x) of the papers."""
+        logits: Tensor = self.D(x)
+        return logits
+
+    def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        return {"D": (self.discriminate(batch["x"]), self.discriminate(self.fake(len(batch["x"]))))}
+
+
+def parameters(networks: tuple[nn.Module, ...]) -> list[nn.Parameter]:
+    """The parameters of some networks, each once, however the networks share them."""
+    return list(dict.fromkeys(p for network in networks for p in network.parameters()))

@@ -1,0 +1,36 @@
+"""How a square image is reached by doublings from a small first map."""
+
+from __future__ import annotations
+
+
+def first_map(size: int, *, smallest: int = 4) -> tuple[int, int]:
+    """(side of the first map, number of doublings) that lead to an image of side `size`.
+
+    Halves as long as the side stays even and at least `smallest`: 28 -> (7, 2), 64 -> (4, 4).
+
+    Raises:
+        ValueError: fewer than two doublings would be left.
+    """
+    side, doublings = size, 0
+    while side % 2 == 0 and side // 2 >= smallest:
+        side, doublings = side // 2, doublings + 1
+    if doublings < 2:
+        low = max(16, size // 4 * 4)
+        raise ValueError(
+            f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}"
+        )
+    return side, doublings
+
+
+def square(shape: tuple[int | None, ...]) -> tuple[int, int]:
+    """(channels, side) of an image's shape (C, H, W).
+
+    Raises:
+        ValueError: the image is not square.
+    """
+    channels, height, width = shape
+    if height != width or channels is None or height is None:
+        raise ValueError(
+            f"images of {width}x{height} px: this network needs squares; add --size {min(height or 64, width or 64)}"
+        )
+    return channels, height

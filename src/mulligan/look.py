@@ -1,0 +1,137 @@
+"""A look at the game: samples from the same latents, vital numbers, and a checkpoint. It changes nothing in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mulligan import checkpoint, figure, samples
+from mulligan.data.source import Source
+from mulligan.evaluate import Quick
+from mulligan.game import System
+from mulligan.loop import Loop
+from mulligan.rundir import RunDir
+
+GRID = 64  # images in a look
+POINTS = 2000
+SEED = 1  # of every look's latents
+AUC_SAMPLES = 512
+
+
+class Look:
+    """Looks at one run; only rank 0 does."""
+
+    def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop) -> None:
+        self.rundir, self.system, self.source, self.loop = rundir, system, source, loop
+        self.quick = Quick(source)
+        self.vital: dict[str, float] = {}
+        self.best: tuple[float, str] | None = None
+        self.last_round = -1
+        self.newest_picture = ""
+
+    def take(self, *, save: bool = True) -> None:
+        """Write samples and a checkpoint of the round the loop stands at, unless that was done already."""
+        progress = self.loop.progress
+        if progress.round == self.last_round or self.loop.runtime.rank > 0:
+            return
+        with observing(self.system), self.loop.average.swapped():
+            self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
+            self.vital["FD"] = self.quick(self._generate)
+            self._picture()
+        self.last_round = progress.round
+        if save:
+            self._save()
+
+    def log(self, values: dict[str, dict[str, float]]) -> dict[str, Any]:
+        """Append a line to the log and return it."""
+        p = self.loop.progress
+        line = {
+            "round": p.round,
+            "stage": self.loop.stage.name,
+            "images": p.images,
+            "seconds": round(p.seconds, 3),
+            "terms": values,
+            "grad_norm": {k: float(v) for k, v in self.loop.gradient_norms.items()},
+            "vital": self.vital,
+        }
+        self.rundir.log(**line)
+        return {**line, "picture": self.newest_picture}
+
+    def _generate(self, n: int) -> Tensor:
+        """n samples, the same latents at every look."""
+        torch.default_generator.manual_seed(SEED)
+        parts = []
+        for start in range(0, n, 256):
+            z = self.system.latent(min(256, n - start))
+            parts.append(self.system.generate({"z": z})[next(iter(self.system.makes))].float().cpu())
+        return torch.cat(parts)
+
+    def _separation(self) -> dict[str, float]:
+        """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
+        n = min(AUC_SAMPLES, len(self.source.held_out))
+        torch.default_generator.manual_seed(SEED)
+        batch = {k: v.to(self.system.device) for k, v in self.source.held_out.fetch(np.arange(n)).items()}
+        return {player: auc(real, fake) for player, (real, fake) in self.system.scores(batch).items()}
+
+    def _picture(self) -> None:
+        name = f"{self.loop.progress.round:06d}"
+        signal = next(iter(self.system.makes.values()))
+        if signal.kind == "points" and signal.shape == (1,) and hasattr(self.source, "density"):
+            snapshot = figure.snapshot(self.system, self.source, self.loop.progress.round)
+            (self.rundir.samples / f"{name}.json").write_text(json.dumps(snapshot.to_json()))
+            picture = figure.draw(snapshot)
+        elif signal.kind == "points":
+            real = self.source.held_out.fetch(np.arange(min(POINTS, len(self.source.held_out))))["x"]
+            picture = samples.scatter(self._generate(POINTS), real)
+        else:
+            picture = samples.look_grid(self._generate(GRID))
+        file = self.rundir.samples / f"{name}.png"
+        picture.save(file)
+        self.newest_picture = str(file)
+
+    def _save(self) -> None:
+        p = self.loop.progress
+        name = f"{p.round:06d}"
+        if self.best is None or self.vital["FD"] < self.best[0]:
+            self.best = (self.vital["FD"], name)
+        record = {
+            "round": p.round,
+            "images": p.images,
+            "seconds": p.seconds,
+            "vital": self.vital,
+            "best": self.best,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
+        checkpoint.prune(self.rundir.checkpoints, self.best[1])
+        self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)
+
+
+@contextmanager
+def observing(system: System) -> Iterator[None]:
+    """Inside: eval mode, no gradients, and torch's random state put back at the end."""
+    state = torch.get_rng_state()
+    system.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        system.train()
+        torch.set_rng_state(state)
+
+
+def auc(real: Tensor, fake: Tensor) -> float:
+    """Area under the ROC curve: the chance that a real sample's logit exceeds a fake's; ties count half."""
+    real, fake = real.float().flatten(), fake.float().flatten().sort().values
+    below = torch.searchsorted(fake, real, right=False)
+    not_above = torch.searchsorted(fake, real, right=True)
+    return float((below + not_above).double().mean() / (2 * len(fake)))
+
+

@@ -1,0 +1,173 @@
+"""The one loop: every system's every turn is played here.
+
+A turn: freeze all but its networks, run its loss on a fresh batch with fresh noise, backpropagate, average the
+gradients over ranks, step. No value leaves the device inside a round. All randomness of a play is seeded by
+(seed, stage, round, turn, play, shard), so a run can be taken up at any round without saving a random state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mulligan.average import Average
+from mulligan.game import Stage, System, Terms, Turn, parameters
+from mulligan.loader import Loader, Position
+from mulligan.runtime import Runtime
+
+MEASURE_EVERY = 10  # rounds between two readings of the gradient norms
+Saved = tuple[dict[str, Any], dict[str, Any]]  # a checkpoint's (model, state)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved in every checkpoint."""
+
+    round: int = 0  # of the run
+    images: int = 0
+    seconds: float = 0.0  # of training: looks and set-up are not counted
+    stage: int = 0
+    stage_round: int = 0  # rounds played in this stage
+    stage_seconds: float = 0.0
+
+
+class Loop:
+    """Plays the rounds of a system's stages.
+
+    `enter` a stage, then call `play` for each round.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        loader: Loader,
+        runtime: Runtime,
+        *,
+        ema: int = 0,
+        micro_batches: int = 1,
+        fixed: list[torch.nn.Parameter] | None = None,
+    ) -> None:
+        self.system, self.loader, self.runtime = system, loader, runtime
+        self.ema, self.micro_batches = ema, micro_batches
+        self.fixed = {id(p) for p in fixed or []}  # never learn, whoever plays
+        self.progress = Progress()
+        self.terms: dict[str, Terms] = {}  # of the newest play, on the device
+        self.gradient_norms: dict[str, Tensor] = {}
+        shards = runtime.world * micro_batches
+        if loader.batch % shards:
+            raise ValueError(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
+
+    def enter(self, number: int, stage: Stage, saved: Saved | None = None) -> None:
+        """Take up stage number `number`, fresh or from a checkpoint's (model, state)."""
+        self.stage = stage
+        self.system.to(self.runtime.device).train()
+        if any(p.dim() == 4 for p in self.system.parameters()):
+            self.system.to_channels_last()
+        if saved is None:
+            p = self.progress
+            p.stage, p.stage_round, p.stage_seconds = number, 0, 0.0
+            if stage.begin is not None:
+                stage.begin(self.loader)
+        else:
+            self.system.load_state_dict(saved[0])
+        self.runtime.broadcast(self.system)  # stages may have drawn new weights
+        self.everything = parameters((self.system,))
+        self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
+        self.optimizers = [t.optimizer.build(ps) for t, ps in zip(stage.turns, self.learns, strict=True)]
+        averaged = {name: getattr(self.system, name) for name in self.system.averaged}
+        self.average = Average(averaged, self.ema)
+        if saved is not None:
+            self._restore(saved[1])
+
+    def play(self) -> None:
+        """One round: every turn that is due."""
+        p = self.progress
+        for number, turn in enumerate(self.stage.turns):
+            if p.stage_round % turn.every == 0:
+                self._play_turn(number, turn)
+        p.round, p.stage_round = p.round + 1, p.stage_round + 1
+        p.images += self.loader.batch
+        self.average.update(p.images, self.loader.batch)
+
+    def _play_turn(self, number: int, turn: Turn) -> None:
+        optimizer, learns = self.optimizers[number], self.learns[number]
+        for group in optimizer.param_groups:
+            group.update(turn.optimizer.settings(self.progress.images))
+        self._freeze_all_but(learns)
+        for play in range(turn.repeat):
+            optimizer.zero_grad(set_to_none=True)
+            for micro in range(self.micro_batches):
+                self._backward(turn, number, play, micro)
+            gradients = [q.grad for q in learns if q.grad is not None]
+            self.runtime.average(gradients)
+            if self.progress.round % MEASURE_EVERY == 0:
+                self.gradient_norms[turn.player] = torch.stack(torch._foreach_norm(gradients)).norm()
+            optimizer.step()
+            # fused optimizers write without telling autograd; spectral normalisation listens for it
+            torch.autograd.graph.increment_version(learns)
+            if turn.after is not None:
+                turn.after()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _backward(self, turn: Turn, number: int, play: int, micro: int) -> None:
+        shard = self.runtime.rank * self.micro_batches + micro
+        stream = 0 if self.stage.shared_batch else number
+        p = self.progress
+        position = Position(
+            p.stage, p.stage_round, stream, play, shard, self.runtime.world * self.micro_batches
+        )
+        batch = self.loader.at(position)
+        self.seed(p.stage, p.stage_round, number, play, shard)
+        with self.runtime.autocast():
+            terms = turn.loss(batch)
+        total = torch.stack([t.float() for t in terms.values()]).sum()
+        (total / self.micro_batches).backward()  # type: ignore[no-untyped-call]
+        self.terms[turn.player] = {k: v.detach() for k, v in terms.items()}
+
+    def _freeze_all_but(self, learns: list[torch.nn.Parameter]) -> None:
+        for q in self.everything:
+            q.requires_grad_(False)
+        for q in learns:
+            q.requires_grad_(True)
+
+    def seed(self, *key: int) -> None:
+        seed = int(np.random.SeedSequence([self.loader.seed, *key]).generate_state(1, np.uint64)[0])
+        # torch.manual_seed would visit every kind of device there is: 0.4 ms, a tenth of a small round
+        torch.default_generator.manual_seed(seed)
+        if self.runtime.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.runtime.device.type == "mps":
+            torch.mps.manual_seed(seed)
+
+    def values(self) -> dict[str, dict[str, float]]:
+        """Terms by player, as numbers: waits for the device.
+
+        Raises:
+            FloatingPointError: a term is not finite; its name and player are in the message.
+        """
+        numbers = {pl: {k: float(v) for k, v in terms.items()} for pl, terms in self.terms.items()}
+        for player, terms in numbers.items():
+            for name, value in terms.items():
+                if not np.isfinite(value):
+                    raise FloatingPointError(
+                        f"term {name!r} of player {player} became {value} by round {self.progress.round}"
+                    )
+        return numbers
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs beyond the system's own state."""
+        return {
+            "progress": dict(vars(self.progress)),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "average": dict(self.average.shadow),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for k, v in state["average"].items():
+            self.average.shadow[k].copy_(v)

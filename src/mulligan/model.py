@@ -1,0 +1,118 @@
+"""Model: a trained system read back from its run, ready to generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mulligan import checkpoint, registry
+from mulligan.config import nearest
+from mulligan.data import open_source
+from mulligan.data.source import Source
+from mulligan.game import System
+from mulligan.rundir import RunDir
+from mulligan.runtime import Runtime
+from mulligan.signals import Signal
+
+SHIPPED = Path(__file__).parent / "models"
+AT_ONCE = 256  # samples generated in one pass
+
+
+class Model:
+    """A system in eval mode whose generators hold the moving average of their weights."""
+
+    def __init__(self, directory: Path, weights: Path, config: dict[str, Any], round: int) -> None:
+        self.directory, self.config, self.round = directory, config, round
+        self.hash = checkpoint.sha256(weights)[:16]
+        self.system = build(config)
+        tensors, average = checkpoint.load_model(weights)
+        self.system.load_state_dict({**tensors, **average}, strict=False)
+        self.ema = bool(average)
+        self.system.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, run: Path | str) -> Model:
+        """The newest whole checkpoint of a run directory, or a model that ships with mulligan, by name.
+
+        Raises:
+            ValueError: there is no such run or model, or it has no checkpoint that is whole.
+        """
+        shipped = SHIPPED / str(run)
+        if not Path(run).exists() and (shipped / "config.json").is_file():
+            return cls(shipped, shipped / "model.safetensors", RunDir.open(shipped).config, 0)
+        if not Path(run).exists():
+            known = [p.name for p in SHIPPED.glob("*")]
+            raise ValueError(f"there is no run {str(run)!r}{nearest(str(run), known)}")
+        rundir = RunDir.open(run)
+        newest, damaged = checkpoint.newest(rundir.checkpoints)
+        if newest is None:
+            why = f"its checkpoints {', '.join(damaged)} are damaged" if damaged else "it has no checkpoint yet"
+            raise ValueError(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
+        return cls(rundir.path, newest / "model.safetensors", rundir.config, int(newest.name))
+
+    @torch.no_grad()
+    def generate(
+        self, n: int, *, seed: int = 0, z: Tensor | None = None, label: int | None = None
+    ) -> dict[str, Tensor]:
+        """n samples on the CPU, float32, keyed as the system makes them; the same seed, the same samples.
+
+        Args:
+            n: how many.
+            seed: of the latents and of any other noise.
+            z: the latents themselves (n, z_dim), instead of the seed's.
+            label: the class to generate, for systems that take one.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            z = self.system.latent(n) if z is None else z
+            parts = [self._batch(part, label) for part in z.split(AT_ONCE)]
+        return {k: torch.cat([part[k] for part in parts]) for k in self.system.makes}
+
+    def _batch(self, z: Tensor, label: int | None) -> dict[str, Tensor]:
+        batch = {"z": z.to(self.system.device)}
+        if label is not None:
+            batch["y"] = torch.full((len(z),), label, device=self.system.device)
+        return {k: v.float().cpu().contiguous() for k, v in self.system.generate(batch).items()}
+
+    def source(self) -> Source:
+        """The data that the run was trained on, opened again.
+
+        Raises:
+            ValueError: it is gone, or no longer what it was.
+        """
+        data = self.config["data"]
+        source = open_source(data["data"], size=data["size"], fit=data["fit"], alpha=data["alpha"])
+        if source.fingerprint != data["fingerprint"]:
+            raise ValueError(
+                f"{data['data']} is no longer the data of {self.directory} (fingerprint {source.fingerprint}, "
+                f"was {data['fingerprint']}); bring the old files back or train again"
+            )
+        return source
+
+    def provenance(self, seed: int) -> dict[str, Any]:
+        """What every generated file says of itself."""
+        return {
+            "synthetic": True,
+            "software": f"mulligan {self.config['mulligan']}",
+            "system": self.config["system"],
+            "model": self.hash,
+            "seed": seed,
+            "credit": self.config["data"]["card"].get("credit", ""),
+        }
+
+
+def load(run: Path | str) -> Model:
+    """See Model.load."""
+    return Model.load(run)
+
+
+def build(config: dict[str, Any], runtime: Runtime | None = None) -> System:
+    """The system that a config.json describes, with fresh weights drawn from the run's seed."""
+    kind = registry.load(config["system"])
+    torch.manual_seed(config["run"]["seed"])
+    signals = {k: Signal.from_json(v) for k, v in config["signals"].items()}
+    system = kind(kind.Config(**config["config"]), signals)
+    return system.to(runtime.device) if runtime else system

@@ -1,0 +1,81 @@
+"""The strided convolutional pair of DCGAN (Radford et al. 2015, figure 1), for any side that is a multiple of 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from mulligan.layers.sizes import first_map, square
+
+Wrap = Callable[[nn.Module], nn.Module]
+
+
+def identity(layer: nn.Module) -> nn.Module:
+    return layer
+
+
+def init_normal(module: nn.Module) -> None:
+    """Weights N(0, 0.02), BatchNorm gains N(1, 0.02) (Radford et al. 2015, section 4)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+class ConvGenerator(nn.Module):
+    """z (N, z_dim) -> x (N, C, S, S) in [-1, 1]: BatchNorm and ReLU after each but the last layer, then tanh.
+
+    `width` is the number of channels before the last layer; it doubles at each step back towards z.
+    """
+
+    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int) -> None:
+        super().__init__()
+        channels, size = square(shape)
+        side, doublings = first_map(size)
+        widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
+        self.first = nn.Sequential(
+            nn.Linear(z_dim, widths[0] * side * side, bias=False),
+            nn.Unflatten(1, (widths[0], side, side)),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        layers: list[nn.Module] = []
+        for a, b in zip(widths, widths[1:], strict=False):
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
+        self.rest = nn.Sequential(*layers)
+        self.apply(init_normal)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.rest(self.first(z))
+        return x
+
+
+class ConvDiscriminator(nn.Module):
+    """x (N, C, S, S) -> logits (N,): strided convolutions, LeakyReLU 0.2, BatchNorm after all but the first.
+
+    `norm=False` leaves BatchNorm out, as gradient penalties and spectral normalisation ask; `wrap` is applied to
+    each layer with weights.
+    """
+
+    def __init__(
+        self, shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity
+    ) -> None:
+        super().__init__()
+        channels, size = square(shape)
+        side, halvings = first_map(size)
+        widths = [width * 2**i for i in range(halvings)]
+        layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        for a, b in zip(widths, widths[1:], strict=False):
+            layers.append(wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm)))
+            layers += [nn.BatchNorm2d(b), nn.LeakyReLU(0.2)] if norm else [nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), wrap(nn.Linear(widths[-1] * side * side, 1)))
+        if wrap is identity:
+            self.apply(init_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits.squeeze(1)

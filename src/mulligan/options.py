@@ -1,0 +1,109 @@
+"""From pydantic models to a command line and back: tyro reads the words, pydantic checks them, mistakes take one line."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from typing import Annotated, Any
+
+import tyro
+from pydantic import BaseModel, ValidationError
+
+from mulligan.config import nearest
+
+
+class UserError(ValueError):
+    """A mistake in the command; its text is the one line that the user reads."""
+
+
+def parse(
+    words: list[str],
+    models: list[type[BaseModel]],
+    *,
+    prog: str,
+    description: str,
+    defaults: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Read `words` as options named by the fields of `models`; checked values, by field name.
+
+    A field with `json_schema_extra={"positional": True}` is read by position.
+
+    Args:
+        words: of the command line, after the verb.
+        models: later ones may redefine the fields of earlier ones.
+        prog: for --help.
+        description: for --help, with an example.
+        defaults: instead of the models' own.
+
+    Raises:
+        UserError: an unknown option, a value of the wrong type or out of range.
+    """
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
+    given = defaults or {}
+    kind = dataclasses.make_dataclass(
+        "Options",
+        [
+            (name, _annotated(field), dataclasses.field(default=given.get(name, field.default)))
+            for name, field in fields.items()
+        ],
+        kw_only=True,
+    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(
+                kind, args=words, prog=prog, description=description, return_unknown_args=True
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{prog}: {one_line(said.getvalue())}") from None
+    if unknown:
+        raise UserError(f"{prog}: {_unknown(unknown[0], list(fields))}")
+    values = dataclasses.asdict(parsed)
+    for model in models:
+        check(model, {k: values[k] for k in model.model_fields}, prog)
+    return values
+
+
+def check(model: type[BaseModel], values: dict[str, Any], prog: str) -> None:
+    """Raise UserError if pydantic refuses the values; it names the option, the value and the rule."""
+    try:
+        model(**values)
+    except ValidationError as error:
+        raise UserError(f"{prog}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as one line: `--batch 1: input should be greater than or equal to 2`."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    return f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {message[0].lower()}{message[1:]}"
+
+
+def one_line(box: str) -> str:
+    """The message inside one of tyro's boxes."""
+    lines = [re.sub(r"[│╭╮╰╯─┌┐└┘]|-{3,}", "", line).strip() for line in box.splitlines()]
+    lines = [line for line in lines if line]
+    end = next((i for i, line in enumerate(lines) if line.startswith(("Argument help", "For full help"))), None)
+    text = " ".join(lines[1:end]) or "cannot be understood"
+    return text.removeprefix("Error parsing ").rstrip(".") + "; see --help"
+
+
+def _annotated(field: Any) -> Any:
+    text = field.description or ""
+    extra = field.json_schema_extra or {}
+    help_ = tyro.conf.arg(help=text, name=extra.get("flag"), metavar=extra.get("metavar"))
+    kind = Annotated[field.annotation, help_]
+    return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[valid-type]
+
+
+def _unknown(word: str, names: list[str]) -> str:
+    if not word.startswith("-"):
+        return f"{word!r} is one word too many; options begin with --, see --help"
+    flags = [f"--{name.replace('_', '-')}" for name in names]
+    return f"there is no option {word}{nearest(word.split('=')[0], flags)}"

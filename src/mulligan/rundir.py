@@ -1,0 +1,105 @@
+"""The run directory: the only link between training, report and whoever else looks.
+
+config.json, log.jsonl, events.jsonl, metrics.jsonl, samples/, checkpoints/, report.html; docs/run-directory.md says
+what is in each. Lines are appended whole, and a reader skips a last line that a crash cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+class RunDir:
+    """Reads and writes one run's directory."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+
+    @classmethod
+    def create(cls, path: Path | str, config: dict[str, Any]) -> RunDir:
+        """Make the directory and write its config.json.
+
+        Raises:
+            ValueError: something is there already, or the place cannot be written.
+        """
+        run = cls(path)
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise ValueError(
+                f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}"
+            )
+        try:
+            run.samples.mkdir(parents=True)
+            write_whole(run.path / "config.json", json.dumps(config, indent=1))
+        except OSError as error:
+            raise ValueError(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDir:
+        """A run that exists.
+
+        Raises:
+            ValueError: there is none at `path`.
+        """
+        run = cls(path)
+        if not (run.path / "config.json").is_file():
+            raise ValueError(f"{path} is not a run: it holds no config.json; runs made here lie in runs/")
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return dict(json.loads((self.path / "config.json").read_text()))
+
+    def log(self, **line: Any) -> None:
+        self._append("log.jsonl", line)
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Record an event: machine fields and one sentence for people."""
+        self._append("events.jsonl", {"time": now(), "kind": kind, "text": text, **fields})
+
+    def metrics(self, **line: Any) -> None:
+        self._append("metrics.jsonl", {"time": now(), **line})
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """The lines of log, events or metrics."""
+        file = self.path / f"{name}.jsonl"
+        lines = []
+        for line in file.read_text().splitlines() if file.exists() else []:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue  # cut short by a crash
+        return lines
+
+    def forget_after(self, round: int) -> None:
+        """Drop log lines and samples beyond `round`, which a resumed run will write again."""
+        kept = [line for line in self.read("log") if line["round"] <= round]
+        write_whole(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+        for file in self.samples.glob("[0-9]*"):
+            if int(file.stem) > round:
+                file.unlink()
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        with (self.path / name).open("a") as f:
+            f.write(json.dumps(line) + "\n")
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write `text` aside and rename it, so that nobody ever reads half of it."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        aside.write_text(text)
+        aside.replace(file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,97 @@
+"""Signal: what one tensor of a batch is, and whether a source supplies what a system needs.
+
+A batch is a dict of tensors. A data source publishes `signals: dict[str, Signal]`, a system states
+`needs` and `makes` in the same words, and `match` compares them before the first round. This module
+knows neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal["image", "points", "label", "tags", "text", "audio", "video", "voxels", "mask", "map"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One tensor of a batch.
+
+    Tensors are float32 in [-1, 1] unless `range` says otherwise: image (N, C, H, W), audio (N, C, T),
+    video (N, C, T, H, W), voxels (N, 1, D, H, W); points are (N, D) real numbers (range None); a label is
+    int64 (N,) in range (0, n_classes - 1).
+
+    Attributes:
+        kind: one of KINDS.
+        shape: the shape without the batch; None where any size will do (in `needs`).
+        range: smallest and largest value, or None for the whole real line.
+        rate: samples or frames a second, for audio and video.
+        names: of a label's classes or a points' columns, where known.
+        offset: of points, one number a column; the user's unit is `offset + scale * x`.
+        scale: see offset.
+    """
+
+    kind: Kind
+    shape: tuple[int | None, ...] = ()
+    range: tuple[float, float] | None = (-1.0, 1.0)
+    rate: float | None = None
+    names: tuple[str, ...] = ()
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"signal kind {self.kind!r} is not known; use one of {', '.join(KINDS)}")
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes of a label."""
+        assert self.kind == "label" and self.range is not None, f"{self.kind} has no classes"
+        return int(self.range[1]) + 1
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Signal:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+    def __str__(self) -> str:
+        size = "x".join("any" if n is None else str(n) for n in self.shape)
+        return f"{self.kind} {size}".strip()
+
+
+def fits(need: Signal, has: Signal) -> bool:
+    """Whether `has` can serve as `need`: same kind, same rank, and each stated size equal."""
+    if need.kind != has.kind or len(need.shape) != len(has.shape):
+        return False
+    return all(n is None or n == h for n, h in zip(need.shape, has.shape, strict=True))
+
+
+def match(
+    needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, system: str, source: str
+) -> None:
+    """Raise ValueError unless every need is met by the source's signal of that name.
+
+    Args:
+        needs: for each key of a batch, the signals that would do (any one of them).
+        signals: what the source publishes.
+        system: its name, for the message.
+        source: its name, for the message.
+    """
+    for key, wanted in needs.items():
+        has = signals.get(key)
+        if has is not None and any(fits(need, has) for need in wanted):
+            continue
+        words = " or ".join(str(need) for need in wanted)
+        if has is None:
+            have = ", ".join(f"{k} ({s})" for k, s in signals.items())
+            raise ValueError(f"{system} needs {key} ({words}), but {source} supplies only {have}{_mend(key)}")
+        raise ValueError(f"{system} needs {key} as {words}, but {source} supplies {has}; try another system")
+
+
+def _mend(key: str) -> str:
+    if key == "y":
+        return "; put the images of each class in a folder of its own"
+    return ""

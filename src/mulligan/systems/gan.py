@@ -1,0 +1,155 @@
+"""GAN: Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661
+
+G turns noise into samples, D tells them from data, and each plays against the other: at the optimum
+D(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1) and V(D, G) = -log 4 (theorem 1).
+Reference code: github.com/goodfeli/adversarial.
+
+G: ReLU layers; D: two maxout layers with dropout. Images are flattened and G ends in a sigmoid, scaled to [-1, 1].
+For points the networks are narrower, G's output is linear, and dropout and weight ranges are not those of MNIST.
+
+Differs: D and G play in turn, each on fresh noise; the reference code updates both from one batch. Momentum and
+learning rate follow the images seen instead of epochs. Points use Adam, and a learning rate that falls to a
+hundredth in the last part of `decay_images`, so that D comes to rest at its optimum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mulligan import losses
+from mulligan.config import Config as BaseConfig
+from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.layers.maxout import Maxout
+from mulligan.signals import Signal
+
+
+class Config(BaseConfig):
+    batch: int = Field(default=100, ge=2, description="samples in a batch")
+    loss: Literal["nonsaturating", "saturating"] = Field(
+        default="nonsaturating", description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))"
+    )
+    prior: Literal["uniform", "gaussian"] = Field(default="uniform", description="p_z, the noise prior")
+    z_dim: int | None = Field(default=None, ge=1, description="dimensions of z; 100, for points 1 or 2")
+    k: int = Field(default=1, ge=1, description="steps of D for each of G (algorithm 1)")
+    g_width: int | None = Field(default=None, ge=1, description="units of G's hidden layers; 1200, points 64")
+    d_width: int | None = Field(default=None, ge=1, description="maxout units of D's layers; 240, points 32")
+    pieces: int = Field(default=5, ge=1, description="linear pieces of a maxout unit")
+    dropout: bool | None = Field(
+        default=None, description="in D: drops 0.2 of its input, 0.5 of its units; images only by default"
+    )
+    lr: float | None = Field(default=None, gt=0, description="0.1 by SGD for images, 2e-3 by Adam for points")
+    decay_images: int = Field(
+        default=4_000_000, ge=1, description="points only: samples seen when the learning rate has fallen"
+    )
+
+    @classmethod
+    def tiny(cls) -> Config:
+        return cls(batch=8, z_dim=4, g_width=16, d_width=8, pieces=2)
+
+
+class GAN(Typical):
+    """Points of any dimension, or images of any size."""
+
+    Config = Config
+    needs = {"x": (Signal("points", (None,), None), Signal("image", (None, None, None)))}
+
+    def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
+        super().__init__(config, signals)
+        signal = signals["x"]
+        self.is_image = signal.kind == "image"
+        self.shape = signal.shape
+        d = math.prod(n for n in signal.shape if n is not None)
+        self.z_dim = config.z_dim or (100 if self.is_image else min(d, 2))
+        dropout = self.is_image if config.dropout is None else config.dropout
+        self.G = generator(self.z_dim, config.g_width or (1200 if self.is_image else 64), d)
+        self.D = discriminator(d, config.d_width or (240 if self.is_image else 32), config.pieces, dropout)
+        if self.is_image:
+            init_uniform(self.G, 0.05)
+            init_uniform(self.D, 0.005)
+
+    def stages(self) -> Iterator[Stage]:
+        c, rule = self.config, self._optimizer()
+        d = Turn("D", (self.D,), self.d_loss, rule, repeat=c.k)
+        yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)), begin=self._begin)
+
+    def _optimizer(self) -> Adam | SGD:
+        c = self.config
+        if not self.is_image:
+            lr = c.lr or 2e-3
+            return Adam(lambda seen: lr * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, seen / c.decay_images))))
+        lr = c.lr or 0.1
+        epoch = 50_000  # images; the reference counts updates of 100 and epochs of 50,000
+        return SGD(
+            lr=lambda seen: max(1e-6, lr / 1.000004 ** (seen / 100)),
+            momentum=lambda seen: 0.5 + 0.2 * min(1.0, seen / (250 * epoch)),
+        )
+
+    @torch.no_grad()
+    def _begin(self, loader: Any) -> None:
+        """Images: the bias of G's last layer starts at the logit of each pixel's mean brightness."""
+        if not self.is_image:
+            return
+        x = loader.samples.fetch(loader.index(0, 0, 0, 0, min(10_000, len(loader.samples))))["x"]
+        mean = ((x.flatten(1).mean(0) + 1) / 2).clamp(1e-3, 1 - 1e-3)
+        last = self.G[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(torch.logit(mean))
+
+    def d_loss(self, batch: Batch) -> Terms:
+        """Half of -V(D, G), as the reference code has it."""
+        terms = losses.d_minimax(self.discriminate(batch["x"]), self.discriminate(self.fake(len(batch["x"]))))
+        return {name: term / 2 for name, term in terms.items()}
+
+    def g_loss(self, batch: Batch) -> Terms:
+        fake = self.discriminate(self.fake(len(batch["x"])))
+        saturating = self.config.loss == "saturating"
+        return losses.g_saturating(fake) if saturating else losses.g_nonsaturating(fake)
+
+    def latent(self, n: int) -> Tensor:
+        """z (n, z_dim), uniform in [-1, 1] or standard Gaussian."""
+        if self.config.prior == "gaussian":
+            return torch.randn(n, self.z_dim, device=self.device)
+        return torch.rand(n, self.z_dim, device=self.device) * 2 - 1
+
+    def fake(self, n: int) -> Tensor:
+        return self.generate({"z": self.latent(n)})["x"]
+
+    def generate(self, batch: Batch) -> Batch:
+        x = self.G(batch["z"])
+        if self.is_image:
+            x = (2 * torch.sigmoid(x) - 1).unflatten(1, self.shape)
+        return {"x": x}
+
+    def discriminate(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.D(x.flatten(1))
+        return logits.squeeze(1)
+
+
+def generator(z_dim: int, width: int, d: int) -> nn.Sequential:
+    """z (N, z_dim) -> (N, d), two hidden layers of ReLU."""
+    return nn.Sequential(
+        nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, d)
+    )
+
+
+def discriminator(d: int, width: int, pieces: int, dropout: bool) -> nn.Sequential:
+    """x (N, d) -> logits (N, 1), two maxout layers."""
+    drop_input, drop = (0.2, 0.5) if dropout else (0.0, 0.0)
+    return nn.Sequential(
+        nn.Dropout(drop_input), Maxout(d, width, pieces), nn.Dropout(drop),
+        Maxout(width, width, pieces), nn.Dropout(drop), nn.Linear(width, 1),
+    )  # fmt: skip
+
+
+def init_uniform(network: nn.Module, bound: float) -> None:
+    """Weights U(-bound, bound), biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -bound, bound)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,219 @@
+"""R3GAN: Huang, Gokaslan, Kuleshov & Tompkin 2024, https://arxiv.org/abs/2501.05441
+
+Each real sample is paired with a fake and D is asked which of the two is real; zero-centred gradient penalties on
+reals (R1) and fakes (R2) at every step give local convergence (theorem 3.2). Reference: github.com/brownvc/R3GAN.
+
+With f(t) = -log(1 + exp(-t)):  L = E[f(D(G(z)) - D(x))], D maximises, G minimises, and D also pays
+γ/2 (E_x |∇D(x)|² + E_z |∇D(G(z))|²).
+
+Differs: `penalty=finite` estimates both penalties by finite differences (penalties.py), which a benchmark found to be
+as good at a fraction of the cost; no augmentation; the cosine schedules of γ, learning rate and β2 run over
+`burn_in` images. Widths are CPU-sized by default; the paper's are 768 at its smallest maps. A network for points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu
+
+from mulligan import losses
+from mulligan.config import Config as BaseConfig
+from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.layers.sizes import first_map, square
+from mulligan.networks.mlp import mlp
+from mulligan.penalties import finite_difference_penalty, gradient_penalty
+from mulligan.signals import Signal
+
+
+class Config(BaseConfig):
+    batch: int = Field(default=64, ge=2, description="samples in a batch")
+    z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
+    width: int = Field(default=64, ge=16, multiple_of=16, description="channels of the smallest maps; points: units")
+    gamma: float = Field(default=1.0, ge=0, description="γ, weight of both penalties, at the start")
+    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; by default a tenth")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate at the start")
+    lr_end: float | None = Field(default=None, gt=0, description="learning rate after burn_in; by default a quarter")
+    burn_in: int = Field(default=20_000_000, ge=1, description="samples over which the schedules run")
+    penalty: Literal["finite", "exact"] = Field(
+        default="finite", description="R1 and R2 by finite differences, or by double backward"
+    )
+
+    @classmethod
+    def tiny(cls) -> Config:
+        return cls(batch=8, z_dim=8, width=16)
+
+
+class R3GAN(Typical):
+    """Images whose side is a multiple of 4, or points."""
+
+    seen: Tensor
+    Config = Config
+    needs = {"x": (Signal("image", (None, None, None)), Signal("points", (None,), None))}
+
+    def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
+        super().__init__(config, signals)
+        self.G, self.D = networks(config, signals["x"])
+        self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
+        self.register_buffer("seen", torch.tensor(0.0))  # samples, for the schedule of γ
+
+    def stages(self) -> Iterator[Stage]:
+        c = self.config
+        lr_end = c.lr / 4 if c.lr_end is None else c.lr_end
+        rule = Adam(
+            lr=lambda seen: cosine(c.lr, lr_end, seen / c.burn_in),
+            betas=(0.0, lambda seen: cosine(0.9, 0.99, seen / c.burn_in)),
+        )
+        d = Turn("D", (self.D,), self.d_loss, rule, after=self._count)
+        yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)))
+
+    def _count(self) -> None:
+        self.seen += self.config.batch
+
+    def gamma(self) -> Tensor:
+        """γ, falling along a cosine from start to end."""
+        c = self.config
+        end = c.gamma / 10 if c.gamma_end is None else c.gamma_end
+        done = (self.seen / c.burn_in).clamp(max=1)
+        return end + (c.gamma - end) * (1 + torch.cos(math.pi * done)) / 2
+
+    def d_loss(self, batch: Batch) -> Terms:
+        x, fake = batch["x"], self.fake(len(batch["x"]))
+        real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)
+        # R1 + R2: the mean over reals plus the mean over fakes, in one call
+        r1_r2 = 2 * self.penalty(self.D, torch.cat([x, fake]))
+        return {**losses.d_relativistic(real_logits, fake_logits), "r1_r2": self.gamma() / 2 * r1_r2}
+
+    def g_loss(self, batch: Batch) -> Terms:
+        x = batch["x"]
+        real_logits, fake_logits = self.D(torch.cat([x, self.fake(len(x))])).chunk(2)
+        return losses.g_relativistic(real_logits, fake_logits)
+
+
+def cosine(start: float, end: float, done: float) -> float:
+    """From `start` at done = 0 to `end` at done = 1 and beyond."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
+    """(G, D) for images or points."""
+    if signal.kind == "points":
+        d = signal.shape[0]
+        assert d is not None
+        return mlp(c.z_dim, d, c.width, 3), nn.Sequential(mlp(d, 1, c.width, 3), nn.Flatten(0))
+    return Generator(signal.shape, c.z_dim, c.width), Discriminator(signal.shape, c.width)
+
+
+GROUP = 16  # channels in a group of the 3x3 convolutions
+BLOCKS = 2  # residual blocks a stage
+
+
+class Block(nn.Module):
+    """1x1 to twice the width, 3x3 in groups, 1x1 back, added to the identity; no normalisation.
+
+    Fix-up initialisation: the last convolution starts at 0, the others are scaled by L^(-1/4) for L blocks.
+    """
+
+    def __init__(self, width: int, n_blocks: int) -> None:
+        super().__init__()
+        wide = 2 * width
+        self.expand = nn.Conv2d(width, wide, 1)
+        self.conv = nn.Conv2d(wide, wide, 3, padding=1, groups=wide // GROUP)
+        self.project = nn.Conv2d(wide, width, 1, bias=False)
+        for layer in (self.expand, self.conv):
+            init_scaled(layer, n_blocks ** (-1 / 4))
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = leaky_relu(self.expand(x), 0.2)
+        out: Tensor = x + self.project(leaky_relu(self.conv(h), 0.2))
+        return out
+
+
+class Generator(nn.Module):
+    """z (N, z_dim) -> x (N, C, S, S), roughly in [-1, 1]: no tanh, as in the paper.
+
+    A learned first map, modulated by a linear function of z; then per doubling two blocks and a bilinear resize.
+    Half the `width` at the last map of images of 64 px and more.
+    """
+
+    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int) -> None:
+        super().__init__()
+        channels, size = square(shape)
+        side, doublings = first_map(size)
+        widths = stage_widths(width, doublings)
+        self.basis = nn.Parameter(torch.randn(widths[0], side, side))
+        self.modulate = nn.Linear(z_dim, widths[0], bias=False)
+        init_scaled(self.modulate, 1.0)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(w, BLOCKS * len(widths)) for _ in range(BLOCKS))) for w in widths
+        )
+        self.resizes = nn.ModuleList(change_width(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.to_image = nn.Conv2d(widths[-1], channels, 1, bias=False)
+        init_scaled(self.to_image, 1.0)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.basis * self.modulate(z)[:, :, None, None]
+        for i, stage in enumerate(self.stages):
+            if i > 0:
+                h = self.resizes[i - 1](interpolate(h, scale_factor=2.0, mode="bilinear"))
+            h = stage(h)
+        x: Tensor = self.to_image(h)
+        return x
+
+
+class Discriminator(nn.Module):
+    """x (N, C, S, S) -> logits (N,): G's mirror, ended by a depthwise convolution over the whole last map."""
+
+    def __init__(self, shape: tuple[int | None, ...], width: int) -> None:
+        super().__init__()
+        channels, size = square(shape)
+        side, halvings = first_map(size)
+        widths = stage_widths(width, halvings)[::-1]
+        self.from_image = nn.Conv2d(channels, widths[0], 1)
+        init_scaled(self.from_image, 1.0)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(w, BLOCKS * len(widths)) for _ in range(BLOCKS))) for w in widths
+        )
+        self.resizes = nn.ModuleList(change_width(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.whole = nn.Conv2d(widths[-1], widths[-1], side, groups=widths[-1], bias=False)
+        self.last = nn.Linear(widths[-1], 1, bias=False)
+        init_scaled(self.whole, 1.0)
+        init_scaled(self.last, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.from_image(x)
+        for i, stage in enumerate(self.stages):
+            if i > 0:
+                h = interpolate(self.resizes[i - 1](h), scale_factor=0.5, mode="bilinear", antialias=True)
+            h = stage(h)
+        logits: Tensor = self.last(self.whole(h).flatten(1))
+        return logits.squeeze(1)
+
+
+def stage_widths(width: int, doublings: int) -> list[int]:
+    """Channels from the smallest map to the largest: `width` up to 32 px, halved at each doubling beyond."""
+    return [max(GROUP, width >> max(0, i - 3)) for i in range(doublings + 1)]
+
+
+def change_width(a: int, b: int) -> nn.Module:
+    """A 1x1 convolution where the widths differ."""
+    if a == b:
+        return nn.Identity()
+    layer = nn.Conv2d(a, b, 1, bias=False)
+    init_scaled(layer, 1.0)
+    return layer
+
+
+def init_scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
+    """Weights N(0, gain² / fan_in) with the gain of LeakyReLU 0.2, biases 0."""
+    nn.init.kaiming_normal_(layer.weight, a=0.2)
+    with torch.no_grad():
+        layer.weight *= gain
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

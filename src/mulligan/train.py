@@ -1,0 +1,278 @@
+"""Training: puts source, system and loop together, and looks at the game from time to time.
+
+`play` is the whole of it, read top to bottom: while a stage lasts, play a round; once in a while log, look, save.
+"""
+
+from __future__ import annotations
+
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from mulligan import __version__, auto, checkpoint, registry
+from mulligan.clock import Budget, Clock, Due
+from mulligan.config import Data, Options, Run, nearest
+from mulligan.data import open_source
+from mulligan.data.source import Source
+from mulligan.display import Display
+from mulligan.game import System
+from mulligan.loader import Loader
+from mulligan.look import Look
+from mulligan.loop import Loop, Progress
+from mulligan.model import Model, build
+from mulligan.rundir import RunDir
+from mulligan.runtime import Runtime
+from mulligan.signals import match
+
+DEFAULT_MINUTES = 5.0
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: the run was saved and can be resumed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a training needs, checked, before anything is written."""
+
+    config: dict[str, Any]  # as it goes into config.json
+    source: Source
+    run: Run
+    runtime: Runtime
+    system: System
+
+
+def train(
+    system: str = "auto",
+    data: str = "mnist",
+    *,
+    out: Path | str | None = None,
+    from_run: Path | str | None = None,
+    command: str = "",
+    quiet: bool = False,
+    **options: Any,
+) -> Model:
+    """Train a system on data and return the model; all that it did lies in its run directory.
+
+    Args:
+        system: a name of `mulligan systems`, a file that defines one, or `auto`.
+        data: a built-in source's name, a folder of images, or a file.
+        out: the run directory; by default runs/SYSTEM-DATA, numbered.
+        from_run: a run or shipped model whose weights to start from, where names and shapes agree.
+        command: recorded as the way to repeat the run.
+        quiet: show nothing.
+        **options: of Run, Data and the system's Config, by name.
+
+    Raises:
+        ValueError: anything that cannot work, in one line.
+        FloatingPointError: a term of a loss stopped being finite; the message names it.
+        Interrupted: Ctrl-C; the run was saved and can be resumed.
+    """
+    plan = prepare(system, data, command=command, **options)
+    if from_run is not None:
+        plan.config["from"] = str(from_run)
+        start_from(plan.system, from_run)
+    folder = Path(out) if out is not None else _free_name(plan)
+    rundir = RunDir.create(folder, plan.config) if plan.runtime.rank == 0 else RunDir(folder)
+    return play(plan, rundir, quiet=quiet)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    minutes: float | None = None,
+    rounds: int | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> Model:
+    """Go on with a run from its newest whole checkpoint; a finished one is only loaded.
+
+    Budget and device alone may differ from the first call. On the CPU, with as many threads as before, the weights
+    are bit for bit those of a run that was never interrupted.
+    """
+    rundir = RunDir.open(folder)
+    config = rundir.config
+    given = {"minutes": minutes, "rounds": rounds} if minutes is not None or rounds is not None else {}
+    run = Run(**{**config["run"], **given, **({"device": device} if device else {})})
+    data = Data(**{k: config["data"][k] for k in Data.model_fields})
+    source = open_source(data.data, **data.model_dump(exclude={"data"}))
+    if source.fingerprint != config["data"]["fingerprint"]:
+        raise ValueError(f"{data.data} is no longer the data that {folder} began with; start a new run")
+    runtime = Runtime.start(run.device, run.precision)
+    return play(Plan(config, source, run, runtime, build(config)), rundir, resuming=True, quiet=quiet)
+
+
+def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Plan:
+    """Check everything that can be checked before training, and build the system."""
+    chosen_data = Data(data=data, **_take(options, Data))
+    source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}))
+    if system == "auto":
+        choice = auto.choose(source)
+        system, options = choice.system, {**choice.options, **options}
+    kind = registry.load(system)
+    unknown = [k for k in options if k not in {**Run.model_fields, **kind.Config.model_fields}]
+    if unknown:
+        known = [*Run.model_fields, *Data.model_fields, *kind.Config.model_fields]
+        raise ValueError(f"{system} has no option {unknown[0]!r}{nearest(unknown[0], known)}")
+    run = Run(**_take(options, Run))
+    if run.minutes is None and run.rounds is None:
+        run = run.model_copy(update={"minutes": DEFAULT_MINUTES})
+    match(kind.needs, source.signals, system=system, source=source.name)
+    runtime = Runtime.start(run.device, run.precision)
+    config = {
+        "mulligan": __version__,
+        "system": system,
+        "config": kind.Config(**options).model_dump(),
+        "run": run.model_dump(),
+        "data": {**chosen_data.model_dump(), "fingerprint": source.fingerprint, "card": source.card.to_json()},
+        "signals": {k: s.to_json() for k, s in source.signals.items()},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "machine": runtime.describe(),
+        "command": command,
+    }
+    return Plan(config, source, run, runtime, build(config))
+
+
+def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = False) -> Model:
+    """Play a run to its end, from round 0 or from its newest checkpoint."""
+    system, run, runtime = plan.system, plan.run, plan.runtime
+    shares = [stage.share for stage in build(plan.config).stages()]
+    loader = Loader(plan.source.train, system.config.batch, seed=run.seed, device=runtime.device)
+    fixed = first_half(system) if run.freeze_d else []
+    loop = Loop(system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
+    look = Look(rundir, system, plan.source, loop)
+    display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
+    saved = _take_up(rundir, plan, loop, look, display) if resuming else None
+    start = loop.progress.stage
+    clock = Clock(loop.progress, run)
+    stages = system.stages()
+
+    with display, interruptible() as interrupted:
+        for number in range(len(shares)):
+            loop.seed(number)  # for networks that a stage adds
+            stage = next(stages)
+            if number < start:
+                continue
+            loop.enter(number, stage, saved=saved if number == start else None)
+            if loop.progress.round == 0:
+                look.take(save=False)
+            budget = Budget.of(run, shares, number)
+            clock.resume()
+            while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted))))) & Due.OVER:
+                # once in a while: log
+                if due & Due.LOG and runtime.rank == 0:
+                    display.show(look.log(loop.values()))
+                # once in a while: look and save, but never a game that is lost to NaN
+                if due & (Due.LOOK | Due.STOP):
+                    loop.values()
+                    look.take()
+                    clock.resume()
+                if due & Due.STOP:
+                    raise Interrupted(str(rundir.path))
+                loop.play()
+            if loop.terms and runtime.rank == 0:
+                display.show(look.log(loop.values()))
+            look.take()
+    if runtime.rank == 0:
+        rundir.event("finish", f"finished after {loop.progress.round:,} rounds", round=loop.progress.round)
+    runtime.agree(0)  # the other ranks wait until rank 0 has saved
+    return Model.load(rundir.path)
+
+
+def _take_up(
+    rundir: RunDir, plan: Plan, loop: Loop, look: Look, display: Display
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The newest whole checkpoint's (model, state), with the loop's progress set to it; None if there is none."""
+    newest, damaged = checkpoint.newest(rundir.checkpoints)
+    for name in damaged:
+        text = f"checkpoint {name} is damaged and was passed over"
+        display.say(f"warning: {text}")
+        rundir.event("warning", text)
+    if newest is None:
+        if plan.config.get("from"):
+            start_from(plan.system, plan.config["from"])
+        display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
+        rundir.forget_after(-1)
+        return None
+    model, state, record = checkpoint.load(newest)
+    loop.progress = Progress(**state["progress"])
+    look.best = tuple(record["best"])
+    look.last_round = loop.progress.round
+    rundir.forget_after(loop.progress.round)
+    text = f"resumed at round {loop.progress.round:,}"
+    if record["threads"] != torch.get_num_threads():
+        text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
+    display.say(text)
+    rundir.event("resume", text, round=loop.progress.round)
+    return model, state
+
+
+def start_from(system: System, run: Path | str) -> None:
+    """Copy the weights of another run, the generator's averaged ones, wherever names and shapes agree.
+
+    Raises:
+        ValueError: nothing agrees.
+    """
+    theirs = Model.load(run).system.state_dict()
+    ours = system.state_dict()
+    same = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    if not any(k in dict(system.named_parameters()) for k in same):
+        raise ValueError(f"--from {run}: none of its weights fits this system; use the same system and widths")
+    system.load_state_dict(same, strict=False)
+
+
+def first_half(system: System) -> list[torch.nn.Parameter]:
+    """The parameters of the first half of D's layers, those nearest to the data (FreezeD, Mo et al. 2020)."""
+    D = getattr(system, "D", None)
+    if D is None:
+        raise ValueError("--freeze-d: this system has no single network D; leave the option out")
+    layers = [list(m.parameters(recurse=False)) for m in D.modules()]
+    layers = [layer for layer in layers if layer]
+    return [p for layer in layers[: len(layers) // 2] for p in layer]
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """A list that Ctrl-C or SIGTERM fills; a second Ctrl-C stops at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def receive(number: int, _frame: Any) -> None:
+        if received:
+            signal.default_int_handler(number, _frame)
+        received.append(number)
+        print("\nsaving; press Ctrl-C again to stop at once", file=sys.stderr)
+
+    before = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def _take(options: dict[str, Any], kind: type[AnyOptions]) -> dict[str, Any]:
+    """Remove from `options` those that `kind` has, and return them."""
+    return {k: options.pop(k) for k in list(options) if k in kind.model_fields}
+
+
+def _free_name(plan: Plan) -> Path:
+    """runs/SYSTEM-DATA, or the first of -2, -3 ... that is free; the same on every rank."""
+    stem = Path("runs") / f"{Path(plan.config['system']).stem}-{plan.source.name}"
+    number = 1
+    while (stem.with_name(f"{stem.name}-{number}") if number > 1 else stem).exists():
+        number += 1
+    number = plan.runtime.agree(number)
+    return stem.with_name(f"{stem.name}-{number}") if number > 1 else stem
