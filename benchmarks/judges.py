@@ -1,8 +1,8 @@
 """Train the judges that ship in `metrics/judges/`: `python benchmarks/judges.py` (five minutes on two cores).
 
-The digit judge sees only the first 50,000 images of MNIST's training file; the last 10,000 and the test images
-are read once, at the end, for the accuracies that its file states. The same machine and number of threads
-give the same weights.
+The digit judge sees only the first 50,000 images of MNIST's training file; the last 10,000 and the test
+images are read once, at the end, for the accuracies that its file states. The same machine and number of
+threads give the same weights.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ LR = 6e-3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, default=WEIGHTS, help="the file to write")
-    parser.add_argument(
-        "--steps", type=int, default=None, help="stop early, write nothing: to try the script"
-    )
+    parser.add_argument("--steps", type=int, default=None, help="stop early, write nothing: to try the script")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     source = open_source("mnist")
@@ -81,7 +79,7 @@ def train(source: Source, stop: int | None = None) -> DigitJudge:
 
 
 def bent(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Digits (N, 1, 28, 28), each turned by up to 11 degrees, scaled by 12 %, sheared and moved by 2 pixels."""
+    """Digits (N, 1, 28, 28), each turned by up to 11°, scaled by 12 %, sheared, moved by 2 pixels."""
 
     def within(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator) * 2 - 1

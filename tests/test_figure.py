@@ -95,9 +95,7 @@ def test_without_a_closed_form_the_data_is_smoothed() -> None:
 
 
 def test_units_are_the_users() -> None:
-    plain, scaled = (
-        figure.snapshot(linear(**u), source(), 0) for u in ({}, {"offset": (100.0,), "scale": (4.0,)})
-    )
+    plain, scaled = (figure.snapshot(linear(**u), source(), 0) for u in ({}, {"offset": (100.0,), "scale": (4.0,)}))
     assert np.allclose(scaled.x, 100 + 4 * plain.x)
     assert np.allclose(scaled.p_g, plain.p_g / 4)
     assert np.allclose(scaled.G_z, 100 + 4 * plain.G_z)
@@ -109,7 +107,7 @@ def test_smoothing_keeps_mass_and_place() -> None:
     p = figure.smooth_density(np.zeros(100), x, 0.04)
     assert np.abs(p - normal(x, 0, 0.04)).max() < 0.05 * p.max()
     half = figure.smooth_density(np.array([0.0, 50.0]), x, 0.04)
-    assert abs(half.sum() * 0.01 - 0.5) < 1e-6
+    assert abs(half.sum() * 0.01 - 0.5) < 1e-4
     assert figure.smooth_density(np.array([np.nan]), x, 0.04).max() == 0
 
 
@@ -139,6 +137,7 @@ def test_panels_and_animation(moment: Snapshot, tmp_path: Path) -> None:
     out = figure.animate([moment, other], tmp_path / "game.gif", {"model": "ab", "seed": 1})
     with Image.open(out) as gif:
         assert gif.n_frames == 2
+        assert gif.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
     with pytest.raises(ValueError, match="no moments"):
         figure.animate([], tmp_path / "none.gif", {"model": "ab", "seed": 1})
 

@@ -147,9 +147,7 @@ def test_texts_are_escaped(run: Path) -> None:
     config["data"].update(source=bad, card={"credit": bad, bad: bad})
     (run / "config.json").write_text(json.dumps(config))
     terms = {bad: {bad: 1.0}}
-    write_lines(
-        run / "log.jsonl", [line(i, stage=f"{bad}{i}", terms=terms, vital={bad: 1.0}) for i in (1, 2)]
-    )
+    write_lines(run / "log.jsonl", [line(i, stage=f"{bad}{i}", terms=terms, vital={bad: 1.0}) for i in (1, 2)])
     metric = {"name": bad, "value": 1, "floor": 2, "baseline": {bad: 3}, "better": bad, "card": {bad: bad}}
     write_lines(run / "metrics.jsonl", [{"round": 1, "split": bad, "metrics": [metric]}] * 2)
     write_lines(run / "events.jsonl", [{"time": bad, "round": 1, "kind": bad, "text": bad}])
@@ -177,10 +175,7 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
 def test_torn_and_odd_lines_are_passed_over(run: Path) -> None:
     with (run / "log.jsonl").open("a") as log:
         log.write('7\nnull\n{"stage": "no round"}\n')
-        log.write(
-            json.dumps(line(2020, terms={"D": 5}, vital=None, grad_norm={"D": None, "G": float("nan")}))
-            + "\n"
-        )
+        log.write(json.dumps(line(2020, terms={"D": 5}, vital=None, grad_norm={"D": None, "G": float("nan")})) + "\n")
         log.write('{"round": 99999, "sta')
     (run / "metrics.jsonl").write_text('{"round": 1, "metrics": [{"name": "FD", "value": NaN}]}\n{"ro')
     (run / "samples/002000.png").write_bytes(b"\x89PNG cut short")

@@ -93,9 +93,7 @@ def test_npz_of_images_and_points(tmp_path: Path) -> None:
         assert arrays["samples"].dtype == np.uint8
         assert (arrays["samples"] == samples.to_uint8(x)).all()
         assert json.loads(str(arrays["provenance"]))["model"] == "ab12cd34"
-    out = samples.write(
-        torch.tensor([[0.0, 0.0], [1.0, -2.0]]), POINTS, tmp_path / "p.npz", provenance=MADE_BY
-    )
+    out = samples.write(torch.tensor([[0.0, 0.0], [1.0, -2.0]]), POINTS, tmp_path / "p.npz", provenance=MADE_BY)
     with np.load(out, allow_pickle=False) as arrays:
         assert arrays["samples"].dtype == np.float32
         assert arrays["samples"].tolist() == [[10.0, -1.0], [12.0, -2.0]]
@@ -147,11 +145,7 @@ def test_look_grid_puts_reals_beside() -> None:
 def test_walk_is_a_gif_with_its_provenance(tmp_path: Path) -> None:
     out = samples.write_walk(images(5, COLOUR), tmp_path / "walk.gif", MADE_BY)
     with Image.open(out) as gif:
-        assert (gif.n_frames, gif.size, gif.info["loop"]) == (
-            5,
-            (56, 75 * 56 // 75 + 19),
-            0,
-        ) or gif.n_frames == 5
+        assert (gif.n_frames, gif.size, gif.info["loop"]) == (5, (96, 128), 0)
     assert samples.read_provenance(out)["model"] == "ab12cd34"  # type: ignore[index]
 
 
@@ -186,9 +180,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "signal"), [("a.jpg", GREY), ("a.csv", GREY), ("a.mp4", GREY), ("a", POINTS)]
-)
+@pytest.mark.parametrize(("name", "signal"), [("a.jpg", GREY), ("a.csv", GREY), ("a.mp4", GREY), ("a", POINTS)])
 def test_what_cannot_be_written_is_refused_in_one_line(tmp_path: Path, name: str, signal: Signal) -> None:
     with pytest.raises(ValueError, match=r"use \.png") as error:
         samples.write(torch.zeros(2, *signal.shape), signal, tmp_path / name, provenance=MADE_BY)

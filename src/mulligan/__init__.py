@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -17,9 +20,18 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
-
     homes = {"train": "mulligan.train", "load": "mulligan.model", "evaluate": "mulligan.evaluate"}
     if name not in homes:
         raise AttributeError(f"module 'mulligan' has no attribute {name!r}")
     return getattr(importlib.import_module(homes[name]), name)
+
+
+class _Package(types.ModuleType):
+    """Importing the module mulligan.train would hide the function mulligan.train; here the function stays."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

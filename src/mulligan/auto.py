@@ -25,4 +25,16 @@ def choose(source: Source) -> Choice:
     signal = source.signals["x"]
     if signal.kind == "points":
         return Choice("r3gan", {}, "points")
-    return Choice("sngan", {"network": "plain", "lr": 1e-3, "g_width": 32, "d_width": 32, "n_dis": 1, "beta1": 0.5, "beta2": 0.99}, "images")
+    return Choice(
+        "sngan",
+        {
+            "network": "plain",
+            "lr": 1e-3,
+            "g_width": 32,
+            "d_width": 32,
+            "n_dis": 1,
+            "beta1": 0.5,
+            "beta2": 0.99,
+        },
+        "images",
+    )

@@ -23,9 +23,20 @@ class Average:
 
     def __init__(self, networks: dict[str, nn.Module], halflife: int) -> None:
         self.halflife = halflife
-        live = {f"{name}.{k}": v for name, net in networks.items() for k, v in _tensors(net).items()}
-        self.live = dict(live) if halflife else {}
+        self.live: dict[str, Tensor] = {}
+        seen: set[int] = set()
+        for name, network in networks.items() if halflife else ():
+            for k, v in _tensors(network).items():
+                if id(v) not in seen:  # a tensor that two networks share is averaged, and swapped, once
+                    seen.add(id(v))
+                    self.live[f"{name}.{k}"] = v
         self.shadow = {k: v.detach().clone() for k, v in self.live.items()}
+
+    def take_over(self, shadow: dict[str, Tensor]) -> None:
+        """Go on from an earlier average, for all tensors that are still there."""
+        for k, v in shadow.items():
+            if k in self.shadow and self.shadow[k].shape == v.shape:
+                self.shadow[k].copy_(v)
 
     @torch.no_grad()
     def update(self, images: int, batch: int) -> None:

@@ -9,6 +9,7 @@ A checkpoint is a folder `checkpoints/000500/`:
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 FILES = ("model.safetensors", "training.pt")
@@ -46,7 +48,7 @@ def save(folder: Path, model: dict[str, Any], state: dict[str, Any], record: dic
             shutil.rmtree(final)
         aside.rename(final)
         _sync(folder)
-    except OSError:
+    except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return final
@@ -55,17 +57,22 @@ def save(folder: Path, model: dict[str, Any], state: dict[str, Any], record: dic
 def _write(aside: Path, model: dict[str, Any], state: dict[str, Any], record: dict[str, Any]) -> None:
     tensors, shared, extra = _separate(model)
     averages = {f"ema.{k}": v for k, v in state["average"].items()}
-    save_file(
-        {k: v.detach().contiguous().cpu() for k, v in {**tensors, **averages}.items()},
-        aside / "model.safetensors",
-        metadata={"shared": json.dumps(shared)},
-    )
-    rest = {k: v for k, v in state.items() if k != "average"}
-    torch.save({**rest, "extra": extra}, aside / "training.pt")
+    weights = {k: v.detach().contiguous().cpu() for k, v in {**tensors, **averages}.items()}
+    rest = io.BytesIO()
+    torch.save({**{k: v for k, v in state.items() if k != "average"}, "extra": extra}, rest)
+    # written by our own hand: safetensors and torch report a full disk as errors of their own kinds
+    (aside / "model.safetensors").write_bytes(to_bytes(weights, metadata={"shared": json.dumps(shared)}))
+    (aside / "training.pt").write_bytes(rest.getbuffer())
     record = {**record, "sha256": {name: sha256(aside / name) for name in FILES}}
-    (aside / "state.json").write_text(json.dumps(record, indent=1))
+    (aside / "state.json").write_text(json.dumps({**record, "self": _fingerprint(record)}, indent=1))
     for name in (*FILES, "state.json"):
         _sync(aside / name)
+
+
+def _fingerprint(record: dict[str, Any]) -> str:
+    """Of a state.json, without the entry that holds it."""
+    rest = {k: v for k, v in record.items() if k != "self"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _separate(model: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any]]:
@@ -73,14 +80,16 @@ def _separate(model: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str],
     tensors: dict[str, Tensor] = {}
     shared: dict[str, str] = {}
     extra: dict[str, Any] = {}
-    first: dict[tuple[int, tuple[int, ...]], str] = {}
+    first: dict[tuple[Any, ...], str] = {}
     for key, value in model.items():
         if not isinstance(value, Tensor):
             extra[key] = value
-        elif value.numel() and (owner := first.get((value.data_ptr(), tuple(value.shape)))):
-            shared[key] = owner
+            continue
+        place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+        if value.numel() and place in first:
+            shared[key] = first[place]
         else:
-            first[value.data_ptr(), tuple(value.shape)] = key
+            first[place] = key
             tensors[key] = value
     return tensors, shared, extra
 
@@ -110,6 +119,8 @@ def is_whole(checkpoint: Path) -> bool:
     """Whether the files are there and are those that were written."""
     try:
         record = json.loads((checkpoint / "state.json").read_text())
+        if record["self"] != _fingerprint(record):
+            return False
         return all(sha256(checkpoint / name) == record["sha256"][name] for name in FILES)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -117,7 +128,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
     """(the newest whole checkpoint or None, the names of newer ones that are damaged)."""
-    damaged = []
+    damaged: list[str] = []
     for checkpoint in reversed(all_in(folder)):
         if is_whole(checkpoint):
             return checkpoint, damaged
@@ -131,10 +142,13 @@ def all_in(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, best: str | None) -> None:
-    """Keep the newest two and the best; remove what a killed process left half-written."""
-    for old in all_in(folder)[:-KEEP]:
-        if old.name != best:
-            shutil.rmtree(old, ignore_errors=True)
+    """Keep the newest two that are whole, and the best; remove what a killed process left half-written."""
+    kept = 0
+    for checkpoint in reversed(all_in(folder)):
+        if kept < KEEP and is_whole(checkpoint):
+            kept += 1
+        elif checkpoint.name != best:
+            shutil.rmtree(checkpoint, ignore_errors=True)
     for aside in folder.glob(".[0-9]*"):
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -58,7 +58,10 @@ def run(words: list[str]) -> int:
         print(_mistake(error), file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"mulligan: {error.filename or 'the system'}: {error.strerror}; {_disk_advice(error)}", file=sys.stderr)
+        print(
+            f"mulligan: {error.filename or 'the system'}: {error.strerror}; {_disk_advice(error)}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("mulligan: stopped", file=sys.stderr)
@@ -94,9 +97,7 @@ def _print_json(value: Any) -> None:
 
 
 class AsJson(Options):
-    json_: bool = Field(
-        default=False, description="print one JSON object", json_schema_extra={"flag": "json"}
-    )
+    json_: bool = Field(default=False, description="print one JSON object", json_schema_extra={"flag": "json"})
 
 
 def positional(description: str, default: Any = ...) -> Any:
@@ -162,7 +163,11 @@ def data(words: list[str]) -> int:
 
     Example: mulligan data check ~/photos --size 64
     """
-    actions: dict[str, Callable[[list[str]], int]] = {"list": _data_list, "get": _data_get, "check": _data_check}
+    actions: dict[str, Callable[[list[str]], int]] = {
+        "list": _data_list,
+        "get": _data_get,
+        "check": _data_check,
+    }
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: mulligan data list | get NAME | check DATA\n\n{data.__doc__}")
         return 0
@@ -207,10 +212,15 @@ def _data_check(words: list[str]) -> int:
 # --- mulligan train ----------------------------------------------------------------------------------------------
 
 
+FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no-json", "--help")
+
+
 class Train(Options):
     system: str = positional("a name of `mulligan systems`, a file that defines one, or auto", "auto")
     from_: str | None = Field(
-        default=None, description="start from the weights of this run or model", json_schema_extra={"flag": "from"}
+        default=None,
+        description="start from the weights of this run or model",
+        json_schema_extra={"flag": "from"},
     )
     out: str | None = Field(default=None, description="the run directory; default: runs/SYSTEM-DATA")
     resume: str | None = Field(default=None, description="go on with this run; minutes, rounds, device may change")
@@ -225,7 +235,7 @@ def train(words: list[str]) -> int:
     """
     from mulligan import registry
 
-    name = next((w for w in words[:1] if not w.startswith("-")), "auto")
+    name = _system_named(words)
     resumed = _option(words, "--resume")
     if resumed is not None:
         return _resume(words, resumed)
@@ -240,9 +250,17 @@ def train(words: list[str]) -> int:
     as_json, system = options.pop("json_"), options.pop("system")
     given = _given(options, models)
     command = shlex.join(["mulligan", "train", *words])
-    return _played(
-        lambda: train_(system, options["data"], **place, command=command, **given), place["out"], as_json
-    )
+    return _played(lambda: train_(system, options["data"], **place, command=command, **given), place["out"], as_json)
+
+
+def _system_named(words: list[str]) -> str:
+    """SYSTEM, wherever it stands: the first word that is no option and no option's value."""
+    value_follows = False
+    for word in words:
+        if not word.startswith("-") and not value_follows:
+            return word
+        value_follows = word.startswith("--") and "=" not in word and word not in FLAGS
+    return "auto"
 
 
 def _given(options: dict[str, Any], models: list[type[Options]]) -> dict[str, Any]:
@@ -259,6 +277,7 @@ def _resume(words: list[str], folder: str) -> int:
     flat = {**stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
     models: list[type[Options]] = [Train, Data, Run, AsJson, registry.load(stored["system"]).Config]
     told = {k: v for k, v in flat.items() if any(k in m.model_fields for m in models)}
+    told |= {"out": None, "from_": None}
     # the budget is replaced as a whole: --rounds instead of the minutes the run began with
     for budget, other in (("--rounds", "minutes"), ("--minutes", "rounds")):
         if _option(words, budget) is not None:
@@ -266,8 +285,9 @@ def _resume(words: list[str], folder: str) -> int:
     options = _parse("train", words, models, defaults=told)
     for key, value in told.items():
         if options[key] != value and key not in ("minutes", "rounds", "device"):
-            flag = key if key == "system" else f"--{key.replace('_', '-')}"
-            raise ValueError(f"{flag} {options[key]}: {folder} began with {value}; leave it out, or start a new run")
+            flag = key if key == "system" else f"--{key.strip('_').replace('_', '-')}"
+            began = f"began with {value}" if value is not None else "is not started anew"
+            raise ValueError(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
     from mulligan.train import resume as resume_
 
     budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
@@ -298,7 +318,10 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         print(f"mulligan: {error}; lower --lr or take another --seed", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mulligan: stopped without saving; go on with: mulligan train --resume {out or 'RUN'}", file=sys.stderr)
+        print(
+            f"mulligan: stopped without saving; go on with: mulligan train --resume {out or 'RUN'}",
+            file=sys.stderr,
+        )
         return 130
     write_report(model.directory)
     if int(os.environ.get("RANK", "0")) > 0:

@@ -49,15 +49,11 @@ class Run(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="auto: bf16 where the processor multiplies it in hardware"
     )
-    ema: int = Field(
-        default=20_000, ge=0, description="half-life of the moving average of G, in images; 0: none"
-    )
+    ema: int = Field(default=20_000, ge=0, description="half-life of the moving average of G, in images; 0: none")
     look_every: int | None = Field(
         default=None, ge=1, description="rounds between two looks (samples, checkpoint); default: by time"
     )
-    micro_batches: int = Field(
-        default=1, ge=1, description="parts in which a batch is played, to save memory"
-    )
+    micro_batches: int = Field(default=1, ge=1, description="parts in which a batch is played, to save memory")
     freeze_d: bool = Field(default=False, description="with --from: keep the first half of D as it is")
 
     @model_validator(mode="after")
@@ -70,7 +66,7 @@ class Run(Options):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint such as `; did you mean dcgan?`, or the list of what is known."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(known)}"
 
 

@@ -56,8 +56,7 @@ class Display:
     def _lines(self, line: dict[str, Any]) -> list[str]:
         rate = line["images"] / max(line["seconds"], 1e-9)
         terms = "  ".join(
-            f"{player} " + " ".join(f"{k} {v:.3f}" for k, v in terms.items())
-            for player, terms in line["terms"].items()
+            f"{player} " + " ".join(f"{k} {v:.3f}" for k, v in terms.items()) for player, terms in line["terms"].items()
         )
         vital = "  ".join(f"{k} {v:.3g}" for k, v in line["vital"].items())
         return [

@@ -8,7 +8,6 @@ cached.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -146,7 +145,7 @@ def measure(source: Source, extractor: Extractor, reference: Reference, fake: Te
     scores = {
         distance: Score(distance, frechet_distance(real, fake), "lower"),
         distance.replace("F", "K", 1): Score(
-            "kernel distance, 50 subsets of at most 1000", kernel.mean, "lower", kernel.spread
+            "kernel distance, 20 subsets of at most 1000", kernel.mean, "lower", kernel.spread
         ),
     }
     for name, value in four._asdict().items():
@@ -243,7 +242,7 @@ def _extract_reference(
     source: Source, extractor: Extractor, n: int, split: str, progress: Progress | None
 ) -> Reference:
     other = "held_out" if split == "test" else "test"
-    pool = min(len(source.train), extractor.pool)
+    pool = min(len(source.train), extractor.pool // extractor.passes(source))
     return Reference(
         real=extract(extractor, real_samples(source.splits[split], n), n, "judging real data", progress),
         other=extract(extractor, real_samples(source.splits[other], n), n, "measuring the floor", progress),
@@ -306,7 +305,12 @@ class Quick:
     """A Fréchet distance for looks during training, against held-out data; the real side is kept.
 
     Its few samples bias it upwards, always equally: read its course and its floor, not its value.
-    n: how many; None: what the extractor judges in about a second.
+
+    Args:
+        source: the data.
+        extractor: makes the features; None: a quick one that suits the data.
+        n: samples of each side, at most; None: what the extractor judges in about a second.
+        split: the real side.
     """
 
     def __init__(
@@ -319,7 +323,9 @@ class Quick:
     ) -> None:
         self.extractor = extractor or features.pick(source, quick=True)
         self.source = source
-        self.n = min(n or self.extractor.quick_n(source), len(source.splits[split]))
+        # A split of one image is taken twice: a point is a Gaussian too.
+        quick = self.extractor.quick // self.extractor.passes(source)
+        self.n = max(2, min(n or quick, len(source.splits[split])))
         real = self._real(source.splits[split])
         self.real: Gaussian = gaussian(real)
         # With fewer samples than features the distance is quicker from the features themselves.
@@ -472,13 +478,6 @@ def aligned(rows: list[list[str]]) -> list[str]:
     """Rows of cells as lines: the first column to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in rows
     ]
-
-
-def to_json(results: list[Result]) -> str:
-    """What `mulligan evaluate --json` prints."""
-    return json.dumps({"metrics": [result.to_json() for result in results]})

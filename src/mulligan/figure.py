@@ -53,10 +53,7 @@ class Snapshot:
     round: int
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            k: [float(f"{n:.6g}") for n in v] if isinstance(v, np.ndarray) else v
-            for k, v in asdict(self).items()
-        }
+        return {k: [float(f"{n:.6g}") for n in v] if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -167,17 +164,13 @@ def smooth_density(values: Any, x: Floats, spread: float) -> Floats:
 def _in_user_units(signal: Signal, s: Snapshot) -> Snapshot:
     scale = signal.scale[0] if signal.scale else 1.0
     offset = signal.offset[0] if signal.offset else 0.0
-    return Snapshot(
-        offset + scale * s.x, s.p_data / scale, s.p_g / scale, s.D, s.z, offset + scale * s.G_z, s.round
-    )
+    return Snapshot(offset + scale * s.x, s.p_data / scale, s.p_g / scale, s.D, s.z, offset + scale * s.G_z, s.round)
 
 
 # From numbers to pictures
 
 
-def draw(
-    snapshot: Snapshot, *, top: float | None = None, z_range: tuple[float, float] | None = None
-) -> Image.Image:
+def draw(snapshot: Snapshot, *, top: float | None = None, z_range: tuple[float, float] | None = None) -> Image.Image:
     """The figure as a picture of 1200 x 796 px.
 
     Args:

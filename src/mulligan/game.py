@@ -6,6 +6,7 @@ or sets `requires_grad`: `loop.py` does, for all of them.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -103,14 +104,21 @@ class Stage:
 class System(nn.Module, ABC):
     """One paper's networks and losses.
 
-    A subclass sets `Config` and `needs`, builds its networks in `__init__` for the signals of the data, and
-    defines `stages`, `generate` and `scores`. Code between two yields of `stages` may shape networks but not
-    read trained weights or data: on resume it runs before the checkpoint is loaded.
+    Its file holds a class `Config` with its options. A subclass sets `needs`, builds its networks in `__init__`
+    for the signals of the data, and defines `stages`, `generate`, `latent` and `scores`. Code between two yields
+    of `stages` may shape networks but not read trained weights or data: on resume it runs before the checkpoint
+    is loaded.
     """
 
     Config: ClassVar[type[Config]]
     needs: ClassVar[dict[str, tuple[Signal, ...]]]  # per key of a batch, the signals that would do
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks whose moving average generates
+
+    def __init_subclass__(cls) -> None:
+        """A system's options are the class `Config` in its file."""
+        super().__init_subclass__()
+        if "Config" not in vars(cls):
+            cls.Config = getattr(sys.modules[cls.__module__], "Config", Config)
 
     def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
         super().__init__()
@@ -165,7 +173,8 @@ class Typical(System):
         return x
 
     def generate(self, batch: Batch) -> Batch:
-        return {"x": self.G(batch["z"])}
+        x, range_ = self.G(batch["z"]), self.makes["x"].range
+        return {"x": x if range_ is None else x.clamp(*range_)}  # a G without tanh may overshoot
 
     def discriminate(self, x: Tensor) -> Tensor:
         """D's logits (N,) on x; sigmoid of them is the D(x) of the papers."""

@@ -38,9 +38,7 @@ class Position:
 class Loader:
     """Batches of `batch` samples; every (turn, play) reads its own endless sequence of shuffled epochs."""
 
-    def __init__(
-        self, samples: Samples, batch: int, *, seed: int, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, samples: Samples, batch: int, *, seed: int, device: torch.device | None = None) -> None:
         self.samples, self.batch, self.seed = samples, batch, seed
         self.device = device or torch.device("cpu")
         self._orders: dict[tuple[int, int, int], tuple[int, np.ndarray]] = {}

@@ -32,21 +32,31 @@ class Look:
         self.quick = Quick(source)
         self.vital: dict[str, float] = {}
         self.best: tuple[float, str] | None = None
-        self.last_round = -1
+        self.looked = self.saved = -1  # the rounds of the newest look and of the newest checkpoint
         self.newest_picture = ""
 
     def take(self, *, save: bool = True) -> None:
         """Write samples and a checkpoint of the round the loop stands at, unless that was done already."""
-        progress = self.loop.progress
-        if progress.round == self.last_round or self.loop.runtime.rank > 0:
+        if self.loop.runtime.rank > 0:
             return
+        self.loop.check()
+        if self.looked != self.loop.progress.round:
+            self._observe()
+        if save and self.saved != self.loop.progress.round:
+            self._save()
+
+    def take_up(self, record: dict[str, Any]) -> None:
+        """Go on from a checkpoint's record."""
+        self.best, self.vital = tuple(record["best"]), record["vital"]
+        self.looked = self.saved = record["round"]
+        self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
+
+    def _observe(self) -> None:
         with observing(self.system), self.loop.average.swapped():
             self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
             self.vital["FD"] = self.quick(self._generate)
             self._picture()
-        self.last_round = progress.round
-        if save:
-            self._save()
+        self.looked = self.loop.progress.round
 
     def log(self, values: dict[str, dict[str, float]]) -> dict[str, Any]:
         """Append a line to the log and return it."""
@@ -80,19 +90,20 @@ class Look:
         return {player: auc(real, fake) for player, (real, fake) in self.system.scores(batch).items()}
 
     def _picture(self) -> None:
-        name = f"{self.loop.progress.round:06d}"
+        round = self.loop.progress.round
+        file = self.rundir.samples / f"{round:06d}.png"
         signal = next(iter(self.system.makes.values()))
-        if signal.kind == "points" and signal.shape == (1,) and hasattr(self.source, "density"):
-            snapshot = figure.snapshot(self.system, self.source, self.loop.progress.round)
-            (self.rundir.samples / f"{name}.json").write_text(json.dumps(snapshot.to_json()))
+        if signal.kind == "points" and signal.shape == (1,) and hasattr(self.system, "discriminate"):
+            snapshot = figure.snapshot(self.system, self.source, round)
+            file.with_suffix(".json").write_text(json.dumps(snapshot.to_json()))
             picture = figure.draw(snapshot)
         elif signal.kind == "points":
             real = self.source.held_out.fetch(np.arange(min(POINTS, len(self.source.held_out))))["x"]
-            picture = samples.scatter(self._generate(POINTS), real)
+            picture = samples.look_grid(self._generate(POINTS), real, signal)
         else:
             picture = samples.look_grid(self._generate(GRID))
-        file = self.rundir.samples / f"{name}.png"
-        picture.save(file)
+        provenance = {"model": f"{self.rundir.path.name}, round {round}", "seed": SEED}
+        samples.save_png(picture, file, provenance, overwrite=True)
         self.newest_picture = str(file)
 
     def _save(self) -> None:
@@ -102,6 +113,7 @@ class Look:
             self.best = (self.vital["FD"], name)
         record = {
             "round": p.round,
+            "stage": p.stage,
             "images": p.images,
             "seconds": p.seconds,
             "vital": self.vital,
@@ -111,6 +123,7 @@ class Look:
         }
         checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
         checkpoint.prune(self.rundir.checkpoints, self.best[1])
+        self.saved = p.round
         self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)
 
 
@@ -133,5 +146,3 @@ def auc(real: Tensor, fake: Tensor) -> float:
     below = torch.searchsorted(fake, real, right=False)
     not_above = torch.searchsorted(fake, real, right=True)
     return float((below + not_above).double().mean() / (2 * len(fake)))
-
-

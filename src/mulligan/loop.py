@@ -55,6 +55,7 @@ class Loop:
         self.ema, self.micro_batches = ema, micro_batches
         self.fixed = {id(p) for p in fixed or []}  # never learn, whoever plays
         self.progress = Progress()
+        self.average: Average = Average({}, 0)
         self.terms: dict[str, Terms] = {}  # of the newest play, on the device
         self.gradient_norms: dict[str, Tensor] = {}
         shards = runtime.world * micro_batches
@@ -79,7 +80,9 @@ class Loop:
         self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
         self.optimizers = [t.optimizer.build(ps) for t, ps in zip(stage.turns, self.learns, strict=True)]
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
+        earlier = self.average.shadow
         self.average = Average(averaged, self.ema)
+        self.average.take_over(earlier)
         if saved is not None:
             self._restore(saved[1])
 
@@ -117,9 +120,7 @@ class Loop:
         shard = self.runtime.rank * self.micro_batches + micro
         stream = 0 if self.stage.shared_batch else number
         p = self.progress
-        position = Position(
-            p.stage, p.stage_round, stream, play, shard, self.runtime.world * self.micro_batches
-        )
+        position = Position(p.stage, p.stage_round, stream, play, shard, self.runtime.world * self.micro_batches)
         batch = self.loader.at(position)
         self.seed(p.stage, p.stage_round, number, play, shard)
         with self.runtime.autocast():
@@ -158,6 +159,13 @@ class Loop:
                     )
         return numbers
 
+    def check(self) -> None:
+        """Raise FloatingPointError unless every term and every weight is finite: before anything is saved."""
+        self.values()
+        for name, p in self.system.named_parameters():
+            if not bool(p.isfinite().all()):
+                raise FloatingPointError(f"weight {name!r} is no longer finite by round {self.progress.round}")
+
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs beyond the system's own state."""
         return {
@@ -169,5 +177,4 @@ class Loop:
     def _restore(self, state: dict[str, Any]) -> None:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        for k, v in state["average"].items():
-            self.average.shadow[k].copy_(v)
+        self.average.take_over(state["average"])

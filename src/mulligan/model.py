@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.rundir import RunDir
-from mulligan.runtime import Runtime
 from mulligan.signals import Signal
 
 SHIPPED = Path(__file__).parent / "models"
@@ -24,12 +24,14 @@ AT_ONCE = 256  # samples generated in one pass
 class Model:
     """A system in eval mode whose generators hold the moving average of their weights."""
 
-    def __init__(self, directory: Path, weights: Path, config: dict[str, Any], round: int) -> None:
+    def __init__(
+        self, directory: Path, weights: Path, config: dict[str, Any], *, round: int = 0, stage: int = 0
+    ) -> None:
         self.directory, self.config, self.round = directory, config, round
         self.hash = checkpoint.sha256(weights)[:16]
-        self.system = build(config)
+        self.system = build(config, stage)
         tensors, average = checkpoint.load_model(weights)
-        self.system.load_state_dict({**tensors, **average}, strict=False)
+        _load(self.system, {**tensors, **average}, weights)
         self.ema = bool(average)
         self.system.eval().requires_grad_(False)
 
@@ -42,7 +44,7 @@ class Model:
         """
         shipped = SHIPPED / str(run)
         if not Path(run).exists() and (shipped / "config.json").is_file():
-            return cls(shipped, shipped / "model.safetensors", RunDir.open(shipped).config, 0)
+            return cls(shipped, shipped / "model.safetensors", json.loads((shipped / "config.json").read_text()))
         if not Path(run).exists():
             known = [p.name for p in SHIPPED.glob("*")]
             raise ValueError(f"there is no run {str(run)!r}{nearest(str(run), known)}")
@@ -51,7 +53,9 @@ class Model:
         if newest is None:
             why = f"its checkpoints {', '.join(damaged)} are damaged" if damaged else "it has no checkpoint yet"
             raise ValueError(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
-        return cls(rundir.path, newest / "model.safetensors", rundir.config, int(newest.name))
+        record = json.loads((newest / "state.json").read_text())
+        weights = newest / "model.safetensors"
+        return cls(rundir.path, weights, rundir.config, round=record["round"], stage=record["stage"])
 
     @torch.no_grad()
     def generate(
@@ -68,7 +72,7 @@ class Model:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             z = self.system.latent(n) if z is None else z
-            parts = [self._batch(part, label) for part in z.split(AT_ONCE)]
+            parts = [self._batch(part, label) for part in torch.split(z, AT_ONCE)]
         return {k: torch.cat([part[k] for part in parts]) for k in self.system.makes}
 
     def _batch(self, z: Tensor, label: int | None) -> dict[str, Tensor]:
@@ -109,10 +113,30 @@ def load(run: Path | str) -> Model:
     return Model.load(run)
 
 
-def build(config: dict[str, Any], runtime: Runtime | None = None) -> System:
-    """The system that a config.json describes, with fresh weights drawn from the run's seed."""
+def build(config: dict[str, Any], stage: int | None = None) -> System:
+    """The system that a config.json describes, with fresh weights drawn from the run's seed.
+
+    `stage`: shaped as it is in that stage; None leaves its `stages` untouched.
+    """
     kind = registry.load(config["system"])
     torch.manual_seed(config["run"]["seed"])
     signals = {k: Signal.from_json(v) for k, v in config["signals"].items()}
     system = kind(kind.Config(**config["config"]), signals)
-    return system.to(runtime.device) if runtime else system
+    if stage is not None:
+        stages = system.stages()
+        for _ in range(stage + 1):
+            next(stages)
+    return system
+
+
+def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:
+    """Load a state whose entries that are no tensors are missing, and nothing else.
+
+    Raises:
+        ValueError: the weights belong to another network.
+    """
+    result = system.load_state_dict(tensors, strict=False)
+    missing = [k for k in result.missing_keys if not k.endswith("_extra_state")]
+    if missing or result.unexpected_keys:
+        odd = [*missing, *result.unexpected_keys][0]
+        raise ValueError(f"{weights} does not fit this version of its system (at {odd}); train again")

@@ -1,4 +1,4 @@
-"""From pydantic models to a command line and back: tyro reads the words, pydantic checks them, mistakes take one line."""
+"""From pydantic models to a command line: tyro reads the words, pydantic checks them, a mistake takes one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from mulligan.config import nearest
 
@@ -44,18 +45,14 @@ def parse(
     given = defaults or {}
     kind = dataclasses.make_dataclass(
         "Options",
-        [
-            (name, _annotated(field), dataclasses.field(default=given.get(name, field.default)))
-            for name, field in fields.items()
-        ],
+        [(name, _annotated(field), _default(name, field, given)) for name, field in fields.items()],
         kw_only=True,
     )
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(
-                kind, args=words, prog=prog, description=description, return_unknown_args=True
-            )
+            parsed: Any
+            parsed, unknown = tyro.cli(kind, args=words, prog=prog, description=description, return_unknown_args=True)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -94,12 +91,18 @@ def one_line(box: str) -> str:
     return text.removeprefix("Error parsing ").rstrip(".") + "; see --help"
 
 
-def _annotated(field: Any) -> Any:
+def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
+    if name not in given and field.is_required():
+        return dataclasses.field()
+    return dataclasses.field(default=given.get(name, field.default))
+
+
+def _annotated(field: FieldInfo) -> Any:
     text = field.description or ""
-    extra = field.json_schema_extra or {}
+    extra: Any = field.json_schema_extra or {}
     help_ = tyro.conf.arg(help=text, name=extra.get("flag"), metavar=extra.get("metavar"))
-    kind = Annotated[field.annotation, help_]
-    return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[valid-type]
+    kind: Any = Annotated[field.annotation, help_]  # type: ignore[name-defined]
+    return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[misc]
 
 
 def _unknown(word: str, names: list[str]) -> str:

@@ -199,9 +199,7 @@ def _draw_text(draw: ImageDraw.ImageDraw, text: Text, scale: float) -> None:
     y = text.y * scale
     draw.text((x, y), text.text, font=main, fill=rgb(text.role), anchor="ls")
     if text.sub:
-        draw.text(
-            (x + wide, y + text.size * scale * 0.22), text.sub, font=small, fill=rgb(text.role), anchor="ls"
-        )
+        draw.text((x + wide, y + text.size * scale * 0.22), text.sub, font=small, fill=rgb(text.role), anchor="ls")
 
 
 def _css(role: str) -> str:
@@ -354,7 +352,7 @@ def y_axis(values: Floats, start: float, end: float) -> Axis:
     """
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low > 1000:
-        return Axis(low, high, start, end, log=True)
+        return Axis(low / 1.4, high * 1.4, start, end, log=True)
     q1, q99 = (float(q) for q in np.quantile(values, (0.01, 0.99)))
     core = max(q99 - q1, 1e-12)
     low, high = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mulligan.config import nearest
 
@@ -28,31 +29,38 @@ def load(name: str) -> type[System]:
     """
     from mulligan.game import System
 
-    if name.endswith(".py") and Path(name).is_file():
+    if name.endswith(".py"):
         return load_file(Path(name))
     if name not in names():
         raise ValueError(f"there is no system {name!r}{nearest(name, [*names(), 'auto'])}")
     module = importlib.import_module(f"mulligan.systems.{name}")
-    return _only_system(module, System)
+    kind: type[System] = _only_system(module, System)
+    return kind
 
 
 def load_file(path: Path) -> type[System]:
     """The system that a user's own file defines: `mulligan train ./mygan.py`."""
     from mulligan.game import System
 
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"mulligan.yours.{path.stem}"  # a file may be called random.py and must not hide Python's
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return _only_system(module, System)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}; a run of your own system needs it where it was") from None
+    except (SyntaxError, ImportError) as error:
+        line = getattr(error, "lineno", None)
+        raise ValueError(f"{path}{f', line {line}' if line else ''}: {error}; mend the file") from error
+    kind: type[System] = _only_system(module, System)
+    return kind
 
 
-def _only_system(module: object, base: type[System]) -> type[System]:
+def _only_system(module: object, base: Any) -> Any:
     name = getattr(module, "__name__", "?")
-    found = [
-        v for v in vars(module).values()
-        if isinstance(v, type) and issubclass(v, base) and v.__module__ == name
-    ]
+    found = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, base) and v.__module__ == name]
     if len(found) != 1:
         raise ValueError(f"{name} defines {len(found)} systems; a system's file defines exactly one")
     return found[0]

@@ -48,9 +48,7 @@ class _Run:
         try:
             config = run.config
         except (OSError, ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path}/config.json cannot be read ({error}); restore it from a copy"
-            ) from error
+            raise ValueError(f"{path}/config.json cannot be read ({error}); restore it from a copy") from error
         log = {n: line for line in _dicts(run.read("log")) if (n := _round(line)) is not None}
         return cls(
             path,
@@ -96,7 +94,7 @@ def write_report(run_dir: Path | str) -> Path:
 
 def page(run: _Run) -> str:
     """The whole page."""
-    title = f"{run.config.get('system', 'a system')} on {run.part('data').get('source', 'data')}"
+    title = f"{run.config.get('system', 'a system')} on {_source(run)}"
     sections = [
         _header(run, title), _samples(run), _figure(run), _numbers(run), _curves(run),
         _events(run), _data(run), _options(run), _repeat(run),
@@ -110,9 +108,7 @@ def page(run: _Run) -> str:
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         '<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)} - mulligan</title>\n<style>{_colours()}{_STYLE}</style>\n</head>\n"
-        "<body>\n<main>\n"
-        + "\n".join(s for s in sections if s)
-        + f"\n</main>\n{_footer(run)}\n</body>\n</html>\n"
+        "<body>\n<main>\n" + "\n".join(s for s in sections if s) + f"\n</main>\n{_footer(run)}\n</body>\n</html>\n"
     )
 
 
@@ -152,6 +148,11 @@ def _header(run: _Run, title: str) -> str:
         f"<p class=facts>{spans}</p>\n"
         f'<section class=verdict aria-label="Verdict">{_verdict_lines(run)}</section>\n</header>'
     )
+
+
+def _source(run: _Run) -> str:
+    data = run.part("data")
+    return str(data.get("source") or data.get("data") or "data")
 
 
 def _about(system: str) -> str:
@@ -241,9 +242,7 @@ def _sentence(metric: Json) -> str:
 
 def _against_floor(value: float, floor: float, better: str) -> str:
     if better == "lower" and floor > 0 and value > 0:
-        return (
-            f"real data against real data give {number(floor)}, so it is {value / floor:.3g} times the floor"
-        )
+        return f"real data against real data give {number(floor)}, so it is {value / floor:.3g} times the floor"
     if better == "higher" and floor > 0:
         return f"real data against real data give {number(floor)}, so it reaches {100 * value / floor:.0f} %"
     return f"real data give {number(floor)}"
@@ -404,9 +403,7 @@ def _earlier(metrics: Sequence[Json]) -> str:
     rows = ""
     for line in metrics[-50:]:
         by_name = {str(m.get("name")): _real(m.get("value")) for m in _metrics(line)}
-        cells = "".join(
-            "<td>" + (number(v) if (v := by_name.get(n)) is not None else "") + "</td>" for n in names
-        )
+        cells = "".join("<td>" + (number(v) if (v := by_name.get(n)) is not None else "") + "</td>" for n in names)
         rows += f"<tr><th scope=row>{_round(line) or 0:,}</th>{cells}</tr>"
     return (
         f"<details><summary>Earlier evaluations ({len(metrics)})</summary><div class=wide tabindex=0>"
@@ -528,14 +525,13 @@ def _data(run: _Run) -> str:
 
 def _options(run: _Run) -> str:
     parts = [("Options of the system", run.part("config")), ("Options of the run", run.part("run"))]
-    body = "".join(
-        f"<details><summary>{name}</summary>{_table(rows)}</details>" for name, rows in parts if rows
-    )
+    body = "".join(f"<details><summary>{name}</summary>{_table(rows)}</details>" for name, rows in parts if rows)
     return f"<section><h2>Options</h2>{body}</section>" if body else ""
 
 
 def _repeat(run: _Run) -> str:
-    name = shlex.quote(run.path.resolve().name)
+    # An absolute path would tell strangers how this machine's folders are named.
+    name = shlex.quote(run.path.resolve().name if run.path.is_absolute() else str(run.path))
     command = run.config.get("command")
     lines = [command] if isinstance(command, str) and command else []
     if run.log:

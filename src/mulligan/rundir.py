@@ -10,7 +10,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class RunDir:
@@ -30,12 +30,11 @@ class RunDir:
         """
         run = cls(path)
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise ValueError(
-                f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}"
-            )
+            raise ValueError(f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}")
         try:
-            run.samples.mkdir(parents=True)
+            run.path.mkdir(parents=True, exist_ok=True)
             write_whole(run.path / "config.json", json.dumps(config, indent=1))
+            run.samples.mkdir()
         except OSError as error:
             raise ValueError(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
         return run
@@ -50,6 +49,7 @@ class RunDir:
         run = cls(path)
         if not (run.path / "config.json").is_file():
             raise ValueError(f"{path} is not a run: it holds no config.json; runs made here lie in runs/")
+        run.samples.mkdir(exist_ok=True)
         return run
 
     @property
@@ -86,8 +86,15 @@ class RunDir:
                 file.unlink()
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
-        with (self.path / name).open("a") as f:
-            f.write(json.dumps(line) + "\n")
+        with (self.path / name).open("a+b") as f:
+            if f.tell() and not _ends_a_line(f):
+                f.write(b"\n")  # a crash cut the last line short; it must not swallow this one
+            f.write(json.dumps(line).encode() + b"\n")
+
+
+def _ends_a_line(f: BinaryIO) -> bool:
+    f.seek(-1, os.SEEK_END)
+    return f.read(1) == b"\n"
 
 
 def now() -> str:

@@ -107,9 +107,7 @@ def write_walk(
     return save_gif(pictures, out, provenance, milliseconds=milliseconds, overwrite=overwrite)
 
 
-def save_png(
-    picture: Image.Image, out: Path | str, provenance: dict[str, Any], *, overwrite: bool = False
-) -> Path:
+def save_png(picture: Image.Image, out: Path | str, provenance: dict[str, Any], *, overwrite: bool = False) -> Path:
     """Write one picture as PNG with its provenance."""
     note = _png_note(provenance)
     return _save(Path(out), overwrite, lambda file: picture.save(file, "PNG", pnginfo=note))
@@ -443,6 +441,11 @@ def _one_palette(pictures: Sequence[Image.Image], dither: bool) -> list[Image.Im
     for i, picture in enumerate(some):
         strip.paste(picture, (0, i * picture.height))
     palette = strip.quantize(256, Image.Quantize.MEDIANCUT)
+    white = (np.asarray(strip) == 255).all(2)
+    if white.any():  # a palette holds means of like colours; the page's white has to stay white
+        colours = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
+        colours[colours.min(1) > 242] = 255
+        palette.putpalette(colours.tobytes())
     how = Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE
     return [picture.convert("RGB").quantize(palette=palette, dither=how) for picture in flat]
 
@@ -511,9 +514,7 @@ def _save(out: Path, overwrite: bool, fill: Callable[[Path], Any]) -> Path:
             shutil.rmtree(out)  # empty, or full of our own numbered pictures
         os.replace(aside, out)
     except OSError as error:
-        raise ValueError(
-            f"-o {out} cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+        raise ValueError(f"-o {out} cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)

@@ -55,11 +55,13 @@ class Signal:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Signal:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**fields)
 
     def __str__(self) -> str:
-        size = "x".join("any" if n is None else str(n) for n in self.shape)
-        return f"{self.kind} {size}".strip()
+        if all(n is None for n in self.shape):
+            return self.kind
+        return f"{self.kind} {'x'.join('any' if n is None else str(n) for n in self.shape)}"
 
 
 def fits(need: Signal, has: Signal) -> bool:
@@ -69,9 +71,7 @@ def fits(need: Signal, has: Signal) -> bool:
     return all(n is None or n == h for n, h in zip(need.shape, has.shape, strict=True))
 
 
-def match(
-    needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, system: str, source: str
-) -> None:
+def match(needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, system: str, source: str) -> None:
     """Raise ValueError unless every need is met by the source's signal of that name.
 
     Args:

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mulligan import __version__, auto, checkpoint, registry
 from mulligan.clock import Budget, Clock, Due
 from mulligan.config import Data, Options, Run, nearest
+from mulligan.data import names as source_names
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.display import Display
@@ -37,7 +39,7 @@ DEFAULT_MINUTES = 5.0
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818, it is no error
     """Ctrl-C or SIGTERM: the run was saved and can be resumed."""
 
 
@@ -114,7 +116,8 @@ def resume(
 
 def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
-    chosen_data = Data(data=data, **_take(options, Data))
+    chosen_data = Data(data=_whole_path(data), **_take(options, Data))
+    system = _whole_path(system)
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}))
     if system == "auto":
         choice = auto.choose(source)
@@ -134,9 +137,17 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
         "system": system,
         "config": kind.Config(**options).model_dump(),
         "run": run.model_dump(),
-        "data": {**chosen_data.model_dump(), "fingerprint": source.fingerprint, "card": source.card.to_json()},
+        "data": {
+            **chosen_data.model_dump(),
+            "fingerprint": source.fingerprint,
+            "card": source.card.to_json(),
+        },
         "signals": {k: s.to_json() for k, s in source.signals.items()},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
         "machine": runtime.describe(),
         "command": command,
     }
@@ -154,6 +165,8 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
     display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
     saved = _take_up(rundir, plan, loop, look, display) if resuming else None
     start = loop.progress.stage
+    if saved is None:
+        _begin(rundir, plan, display)
     clock = Clock(loop.progress, run)
     stages = system.stages()
 
@@ -166,6 +179,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
             loop.enter(number, stage, saved=saved if number == start else None)
             if loop.progress.round == 0:
                 look.take(save=False)
+            loop.system.train()
             budget = Budget.of(run, shares, number)
             clock.resume()
             while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted))))) & Due.OVER:
@@ -174,19 +188,35 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
                     display.show(look.log(loop.values()))
                 # once in a while: look and save, but never a game that is lost to NaN
                 if due & (Due.LOOK | Due.STOP):
-                    loop.values()
                     look.take()
                     clock.resume()
                 if due & Due.STOP:
                     raise Interrupted(str(rundir.path))
                 loop.play()
+            look.take()
             if loop.terms and runtime.rank == 0:
                 display.show(look.log(loop.values()))
-            look.take()
-    if runtime.rank == 0:
-        rundir.event("finish", f"finished after {loop.progress.round:,} rounds", round=loop.progress.round)
+    _end(rundir, loop, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
+
+
+def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:
+    if plan.runtime.rank > 0:
+        return
+    rundir.event("start", f"{plan.config['system']} began to train on {plan.source.name}", round=0)
+    for note in plan.source.notes:
+        display.say(note)
+        rundir.event("warning", note, round=0)
+
+
+def _end(rundir: RunDir, loop: Loop, display: Display) -> None:
+    if loop.runtime.rank > 0:
+        return
+    if not loop.terms:  # not a round was played
+        display.say(f"{rundir.path} is finished; give it more with --minutes or --rounds")
+        return
+    rundir.event("finish", f"finished after {loop.progress.round:,} rounds", round=loop.progress.round)
 
 
 def _take_up(
@@ -194,26 +224,28 @@ def _take_up(
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The newest whole checkpoint's (model, state), with the loop's progress set to it; None if there is none."""
     newest, damaged = checkpoint.newest(rundir.checkpoints)
-    for name in damaged:
+    first = plan.runtime.rank == 0
+    for name in damaged if first else ():
         text = f"checkpoint {name} is damaged and was passed over"
         display.say(f"warning: {text}")
         rundir.event("warning", text)
     if newest is None:
         if plan.config.get("from"):
             start_from(plan.system, plan.config["from"])
-        display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
-        rundir.forget_after(-1)
+        if first:
+            display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
+            rundir.forget_after(-1)
         return None
     model, state, record = checkpoint.load(newest)
     loop.progress = Progress(**state["progress"])
-    look.best = tuple(record["best"])
-    look.last_round = loop.progress.round
-    rundir.forget_after(loop.progress.round)
-    text = f"resumed at round {loop.progress.round:,}"
-    if record["threads"] != torch.get_num_threads():
-        text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
-    display.say(text)
-    rundir.event("resume", text, round=loop.progress.round)
+    look.take_up(record)
+    if first:
+        text = f"resumed at round {loop.progress.round:,}"
+        if record["threads"] != torch.get_num_threads():
+            text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
+        display.say(text)
+        rundir.forget_after(loop.progress.round)
+        rundir.event("resume", text, round=loop.progress.round)
     return model, state
 
 
@@ -225,7 +257,7 @@ def start_from(system: System, run: Path | str) -> None:
     """
     theirs = Model.load(run).system.state_dict()
     ours = system.state_dict()
-    same = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    same = {k: v for k, v in theirs.items() if isinstance(v, Tensor) and k in ours and ours[k].shape == v.shape}
     if not any(k in dict(system.named_parameters()) for k in same):
         raise ValueError(f"--from {run}: none of its weights fits this system; use the same system and widths")
     system.load_state_dict(same, strict=False)
@@ -261,6 +293,13 @@ def interruptible() -> Iterator[list[int]]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+def _whole_path(word: str) -> str:
+    """A name as it is; a path to something that exists whole, so that the run can be used from any folder."""
+    path = Path(word).expanduser()
+    is_path = path.exists() and (path.is_dir() or path.suffix) and word not in source_names()
+    return str(path.resolve()) if is_path else word
 
 
 def _take(options: dict[str, Any], kind: type[AnyOptions]) -> dict[str, Any]:

@@ -32,9 +32,7 @@ def path(stops: list[Tensor], steps: int) -> list[Tensor]:
     return [slerp(a, b, t) for a, b in zip(stops, [*stops[1:], stops[0]], strict=True) for t in ease]
 
 
-def write(
-    model: Model, out: Path, *, seed: int, stops: int, steps: int, side: int, overwrite: bool = False
-) -> Path:
+def write(model: Model, out: Path, *, seed: int, stops: int, steps: int, side: int, overwrite: bool = False) -> Path:
     """Write `side` x `side` walks (for points, one cloud of 1,000) to the .gif `out`."""
     signal = next(iter(model.system.makes.values()))
     n = 1000 if signal.kind == "points" else side * side
@@ -42,6 +40,4 @@ def write(
         torch.manual_seed(seed)
         latents = [model.system.latent(n) for _ in range(stops)]
     frames = [next(iter(model.generate(n, seed=seed, z=z).values())) for z in path(latents, steps)]
-    return samples.write_walk(
-        torch.stack(frames), out, model.provenance(seed), signal=signal, overwrite=overwrite
-    )
+    return samples.write_walk(torch.stack(frames), out, model.provenance(seed), signal=signal, overwrite=overwrite)

@@ -84,9 +84,7 @@ class Listing:
 
     def key(self) -> str:
         """Changes when a file comes, goes or changes."""
-        return fingerprint(
-            _bytes(f.relative) + f"|{f.label}|{f.n_bytes}|{f.changed}\n".encode() for f in self.files
-        )
+        return fingerprint(_bytes(f.relative) + f"|{f.label}|{f.n_bytes}|{f.changed}\n".encode() for f in self.files)
 
 
 def find(root: Path, name: str) -> Listing:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mulligan.data import Fit
 
@@ -18,7 +18,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
 MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
-WHITE = (255, 255, 255)
 Array = npt.NDArray[Any]
 
 
@@ -84,7 +83,7 @@ def _too_large(path: Path, what: str, limit: str) -> ValueError:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not an image"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return text.strip().rstrip(".")[:100]
@@ -105,7 +104,7 @@ def flat(image: Image.Image, alpha: bool) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     top = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", top.size, (*WHITE, 255)), top).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", top.size, "white"), top).convert("RGB")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -142,7 +141,7 @@ def _padded(image: Image.Image, size: int) -> Image.Image:
     scale = size / max(w, h)
     inner = (max(1, round(w * scale)), max(1, round(h * scale)))
     picture = _scaled(image, inner, (0.0, 0.0, float(w), float(h)))
-    fill = {"L": 255, "RGB": WHITE, "RGBA": (*WHITE, 0)}[image.mode]
+    fill = (255, 255, 255, 0) if image.mode == "RGBA" else "white"
     canvas = Image.new(image.mode, (size, size), fill)
     canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     return canvas

@@ -107,10 +107,20 @@ def _decoded(size: int, fit: Fit) -> dict[str, Array]:
 def unpack(packed: bytes) -> list[bytes]:
     """The four original idx files, decompressed.
 
+    Packed are first a bit for each byte (is it above zero?), then the bytes that are: the strokes' outline
+    compresses better apart from their grey levels.
+
     Raises:
-        ValueError: a file differs from the original.
+        ValueError: the pack is damaged, or a file differs from the original.
     """
-    whole, parts, start = lzma.decompress(packed), [], 0
+    n = sum(length for _, length, _ in PARTS)
+    try:
+        split = np.frombuffer(lzma.decompress(packed), np.uint8)
+    except lzma.LZMAError as error:
+        raise ValueError(f"{PACKED.name} is damaged ({error}): install mulligan anew") from error
+    values = np.zeros(n, np.uint8)
+    values[np.unpackbits(split[: (n + 7) // 8], count=n).view(bool)] = split[(n + 7) // 8 :]
+    whole, parts, start = values.tobytes(), [], 0
     for name, length, digest in PARTS:
         part = whole[start : start + length]
         start += length

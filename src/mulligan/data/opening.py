@@ -62,7 +62,7 @@ def _kinds() -> str:
 
 def _missing(spec: str, path: Path) -> str:
     """A name that is not known, or a path that is not there: with the nearest of either."""
-    if path.parent == Path() and not path.suffix and not spec.endswith(("/", "\\")):
+    if not any(c in spec for c in "/\\.~"):
         beside = [p.name for p in _listed(Path()) if p.is_dir()]
         hint = nearest(spec, [*names(), *beside[:200]])
         hint = hint if hint.startswith("; did") else nearest(spec, names())

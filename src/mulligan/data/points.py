@@ -62,34 +62,47 @@ def read_numpy(path: Path, name: str) -> tuple[Array, Array | None]:
     Nothing is unpickled.
     """
     try:
+        _check_magic(path)
         if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None
-        _check_zip(path, name)
+            return np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False)), None
+        _check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             keys = list(file.keys())
             chosen = [*(key for key in KEYS if key in keys), *(k for k in keys if k not in LABEL_KEYS)]
             if not chosen:
-                raise ValueError(f"holds no array {' or '.join(KEYS)}")
+                raise ValueError(f"it holds no array {' or '.join(KEYS)}")
             label = next((key for key in LABEL_KEYS if key in keys and key != chosen[0]), None)
-            return file[chosen[0]], file[label] if label else None
+            return _member(file[chosen[0]], chosen[0]), _member(file[label], label) if label else None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"{name} cannot be read: {_reason(error)}") from error
+
+
+def _check_magic(path: Path) -> None:
+    """numpy would take a file for what it begins like, not for what its name says."""
+    with path.open("rb") as file:
+        begin = file.read(6)
+    if begin != b"\x93NUMPY" and not (path.suffix.lower() == ".npz" and begin[:2] == b"PK"):
+        raise ValueError("it is no numpy file; save it with numpy.save or numpy.savez")
+
+
+def _member(value: Any, key: str) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"its part {key} is no numpy array")
+    return np.atleast_1d(value)
 
 
 def _reason(error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "allow_pickle" in text or "pickle" in text.lower():
-        return "it holds Python objects or is no numpy file; save it with numpy.save as plain numbers"
+        return "it holds Python objects, which are never loaded; save plain numbers"
     return text[:160]
 
 
-def _check_zip(path: Path, name: str) -> None:
+def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         n_bytes = sum(item.file_size for item in archive.infolist())
     if n_bytes > MAX_BYTES:
-        raise ValueError(
-            f"unpacked it would take {n_bytes / 2**30:.1f} GiB, the limit is {MAX_BYTES / 2**30:.0f}"
-        )
+        raise ValueError(f"unpacked it would take {n_bytes / 2**30:.1f} GiB, the limit is {MAX_BYTES / 2**30:.0f}")
 
 
 def read_csv(path: Path, name: str) -> tuple[Array, tuple[str, ...]]:
@@ -183,9 +196,7 @@ def _as_points(array: Array, name: str) -> npt.NDArray[np.float64]:
 # --- sources ------------------------------------------------------------------------------------------------
 
 
-def _points(
-    points: npt.NDArray[np.float64], columns: tuple[str, ...], labels: Array | None, name: str
-) -> Source:
+def _points(points: npt.NDArray[np.float64], columns: tuple[str, ...], labels: Array | None, name: str) -> Source:
     split, notes = split_by_content(content_keys(points + 0.0))  # + 0.0 turns -0.0 into 0.0
     x, offset, scale = standardise(points, rows_of(split)["train"])
     still = [columns[i] if columns else str(i + 1) for i in np.flatnonzero(scale == 0)]
@@ -212,6 +223,7 @@ def standardise(points: npt.NDArray[np.float64], rows: Array) -> tuple[Array, Ar
     offset, spread = points[rows].mean(0), points[rows].std(0)
     rounding = 1e-12 * np.abs(points[rows]).max(0)
     scale = np.where(spread > rounding, spread, 0.0)
+    offset = np.where(scale > 0, offset, points[rows[0]])  # the mean of equal numbers may be off by a rounding
     x = (points - offset) / np.where(scale > 0, scale, 1.0)
     x[:, scale == 0] = 0.0
     return x.astype(np.float32), offset, scale
@@ -248,8 +260,7 @@ def _with_labels(
     y = np.asarray(labels)
     if y.dtype.kind not in "iu" or y.shape != (len(arrays["x"]),) or y.min() < 0 or y.max() >= MAX_CLASSES:
         raise ValueError(
-            f"{name}: labels are {y.dtype} {y.shape}; they must be whole numbers from 0, one a row, "
-            f"below {MAX_CLASSES}"
+            f"{name}: labels are {y.dtype} {y.shape}; they must be whole numbers from 0, one a row, below {MAX_CLASSES}"
         )
     label = Signal("label", (), (0, int(y.max())))
     return {**arrays, "y": y.astype(np.int64)}, {**signals, "y": label}
@@ -264,10 +275,8 @@ def _source(
     changes: str,
     content: Array,
 ) -> Source:
-    parts: list[bytes | memoryview] = [
-        str(content.shape).encode(),
-        memoryview(np.ascontiguousarray(content)).cast("B"),
-    ]
+    blocks = np.array_split(content, 64)  # bytes are made of one block at a time
+    parts = [str(content.shape).encode(), *(block.tobytes() for block in blocks)]
     if "y" in arrays:
         parts.append(arrays["y"].tobytes())
     return Source(

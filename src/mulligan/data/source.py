@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from torch import Tensor
 from mulligan.signals import Signal
 
 Array = npt.NDArray[Any]
-SPLITS = ("train", "held_out", "test")
 SHARES = (0.8, 0.1, 0.1)
 
 
@@ -32,7 +31,8 @@ class DataCard:
     @property
     def credit(self) -> str:
         """One line that gives credit."""
-        return f"{self.origin}, {self.authors}; {self.licence}; {self.changes}"
+        parts = [f"{self.origin}, {self.authors}", self.licence, self.changes]
+        return "; ".join(part for part in parts if part != "none")
 
     def to_json(self) -> dict[str, str]:
         return {**asdict(self), "credit": self.credit}
@@ -153,9 +153,7 @@ def _place(key: bytes) -> int:
 def _share_few(keys: Sequence[bytes], distinct: list[bytes]) -> tuple[Array, list[str]]:
     """One or two distinct rows cannot make three disjoint splits."""
     if len(distinct) == 1:
-        return np.full(len(keys), 4, np.uint8), [
-            "All rows are identical: train, held_out and test are the same."
-        ]
+        return np.full(len(keys), 4, np.uint8), ["All rows are identical: train, held_out and test are the same."]
     note = "Only two distinct rows: held_out and test are the same."
     return np.array([0 if key == distinct[0] else 3 for key in keys], np.uint8), [note]
 
@@ -171,6 +169,15 @@ def rows_of(split: Array) -> dict[str, Array]:
     return {name: order[np.isin(split[order], codes)] for name, codes in members.items()}
 
 
-def array_splits(arrays: dict[str, Array], split: Array) -> dict[str, Split]:
-    """The three splits over the same arrays, as keyword arguments of Source."""
-    return {name: ArraySplit(arrays, rows) for name, rows in rows_of(split).items()}
+class Splits(TypedDict):
+    """The splits, as keyword arguments of Source."""
+
+    train: Split
+    held_out: Split
+    test: Split
+
+
+def array_splits(arrays: dict[str, Array], split: Array) -> Splits:
+    """The three splits over the same arrays."""
+    rows = {name: ArraySplit(arrays, index) for name, index in rows_of(split).items()}
+    return Splits(train=rows["train"], held_out=rows["held_out"], test=rows["test"])

@@ -14,9 +14,7 @@ from mulligan.signals import Signal
 Array = npt.NDArray[Any]
 COUNTS = {"train": 100_000, "held_out": 10_000, "test": 10_000}
 SEEDS = {"train": 101, "held_out": 202, "test": 303}
-CARD = DataCard(
-    origin="drawn from a formula", licence="CC0-1.0", authors="the mulligan authors", changes="none"
-)
+CARD = DataCard(origin="drawn from a formula", licence="CC0-1.0", authors="the mulligan authors", changes="none")
 
 
 @dataclass(kw_only=True)

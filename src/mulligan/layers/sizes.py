@@ -16,9 +16,7 @@ def first_map(size: int, *, smallest: int = 4) -> tuple[int, int]:
         side, doublings = side // 2, doublings + 1
     if doublings < 2:
         low = max(16, size // 4 * 4)
-        raise ValueError(
-            f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}"
-        )
+        raise ValueError(f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}")
     return side, doublings
 
 

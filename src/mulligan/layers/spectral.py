@@ -35,13 +35,14 @@ class SpectralNorm(nn.Module):
         self.u.copy_(normalize(matrix @ self.v, dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
-        matrix = weight.flatten(1).float()
-        if self.training and weight.requires_grad and weight._version != self._version:
-            self._iterate(matrix)
-            self._version = weight._version
-        # clones: the next iteration writes into u and v while autograd may still hold them
-        sigma = self.u.clone() @ matrix @ self.v.clone()
-        return weight / sigma
+        with torch.autocast(weight.device.type, enabled=False):  # bf16 would be off by a thousandth
+            matrix = weight.flatten(1)
+            if self.training and weight.requires_grad and weight._version != self._version:
+                self._iterate(matrix)
+                self._version = weight._version
+            # clones: the next iteration writes into u and v while autograd may still hold them
+            sigma = self.u.clone() @ matrix @ self.v.clone()
+            return weight / sigma
 
 
 def spectral_norm(layer: nn.Module) -> nn.Module:

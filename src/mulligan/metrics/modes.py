@@ -22,9 +22,7 @@ class Modes(NamedTuple):
     kl: float
 
 
-def point_modes(
-    x: Tensor, modes: Tensor, sigma: float, shares: Tensor | None = None, reach: float = 3.0
-) -> Modes:
+def point_modes(x: Tensor, modes: Tensor, sigma: float, shares: Tensor | None = None, reach: float = 3.0) -> Modes:
     """Modes of points x (N, D) for a mixture of Gaussians at modes (K, D) of standard deviation sigma.
 
     KL is of the good samples against shares (K,), equal ones if None; inf if no sample is good.

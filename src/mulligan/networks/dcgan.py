@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -43,7 +44,7 @@ class ConvGenerator(nn.Module):
             nn.ReLU(),
         )
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
         self.rest = nn.Sequential(*layers)
@@ -61,15 +62,13 @@ class ConvDiscriminator(nn.Module):
     each layer with weights.
     """
 
-    def __init__(
-        self, shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity
-    ) -> None:
+    def __init__(self, shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity) -> None:
         super().__init__()
         channels, size = square(shape)
         side, halvings = first_map(size)
         widths = [width * 2**i for i in range(halvings)]
         layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             layers.append(wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm)))
             layers += [nn.BatchNorm2d(b), nn.LeakyReLU(0.2)] if norm else [nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), wrap(nn.Linear(widths[-1] * side * side, 1)))

@@ -8,7 +8,11 @@ from torch import nn
 
 
 def mlp(
-    d_in: int, d_out: int, width: int, depth: int, wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer
+    d_in: int,
+    d_out: int,
+    width: int,
+    depth: int,
+    wrap: Callable[[nn.Module], nn.Module] = lambda layer: layer,
 ) -> nn.Sequential:
     """x (N, d_in) -> (N, d_out) through `depth` hidden layers of `width` units, LeakyReLU 0.2 after each.
 

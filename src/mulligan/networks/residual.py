@@ -34,13 +34,9 @@ class ResidualGenerator(nn.Module):
         super().__init__()
         channels, size = square(shape)
         side, doublings = first_map(size)
-        self.first = nn.Sequential(
-            nn.Linear(z_dim, width * side * side), nn.Unflatten(1, (width, side, side))
-        )
+        self.first = nn.Sequential(nn.Linear(z_dim, width * side * side), nn.Unflatten(1, (width, side, side)))
         self.blocks = nn.Sequential(*(UpBlock(width, width) for _ in range(doublings)))
-        self.last = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()
-        )
+        self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         x: Tensor = self.last(self.blocks(self.first(z)))

@@ -36,7 +36,6 @@ class Config(BaseConfig):
 class DCGAN(Typical):
     """Images whose side is a multiple of 4."""
 
-    Config = Config
     needs = {"x": (Signal("image", (None, None, None)),)}
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:

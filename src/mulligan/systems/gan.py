@@ -56,15 +56,14 @@ class Config(BaseConfig):
 class GAN(Typical):
     """Points of any dimension, or images of any size."""
 
-    Config = Config
     needs = {"x": (Signal("points", (None,), None), Signal("image", (None, None, None)))}
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         signal = signals["x"]
         self.is_image = signal.kind == "image"
-        self.shape = signal.shape
-        d = math.prod(n for n in signal.shape if n is not None)
+        self.shape = [n for n in signal.shape if n is not None]
+        d = math.prod(self.shape)
         self.z_dim = config.z_dim or (100 if self.is_image else min(d, 2))
         dropout = self.is_image if config.dropout is None else config.dropout
         self.G = generator(self.z_dim, config.g_width or (1200 if self.is_image else 64), d)
@@ -97,7 +96,7 @@ class GAN(Typical):
             return
         x = loader.samples.fetch(loader.index(0, 0, 0, 0, min(10_000, len(loader.samples))))["x"]
         mean = ((x.flatten(1).mean(0) + 1) / 2).clamp(1e-3, 1 - 1e-3)
-        last = self.G[-1]
+        *_, last = self.G.children()
         assert isinstance(last, nn.Linear)
         last.bias.copy_(torch.logit(mean))
 
@@ -123,7 +122,7 @@ class GAN(Typical):
     def generate(self, batch: Batch) -> Batch:
         x = self.G(batch["z"])
         if self.is_image:
-            x = (2 * torch.sigmoid(x) - 1).unflatten(1, self.shape)
+            x = (2 * torch.sigmoid(x) - 1).view(-1, *self.shape)
         return {"x": x}
 
     def discriminate(self, x: Tensor) -> Tensor:
@@ -133,9 +132,7 @@ class GAN(Typical):
 
 def generator(z_dim: int, width: int, d: int) -> nn.Sequential:
     """z (N, z_dim) -> (N, d), two hidden layers of ReLU."""
-    return nn.Sequential(
-        nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, d)
-    )
+    return nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, d))
 
 
 def discriminator(d: int, width: int, pieces: int, dropout: bool) -> nn.Sequential:

@@ -39,7 +39,9 @@ class Config(BaseConfig):
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
     decay_images: int | None = Field(
-        default=None, ge=1, description="samples seen by when the learning rate falls to 0, linearly; none: never"
+        default=None,
+        ge=1,
+        description="samples seen by when the learning rate falls to 0, linearly; none: never",
     )
 
     @classmethod
@@ -50,7 +52,6 @@ class Config(BaseConfig):
 class SNGAN(Typical):
     """Images whose side is a multiple of 4, or points."""
 
-    Config = Config
     needs = {"x": (Signal("image", (None, None, None)), Signal("points", (None,), None))}
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
@@ -79,9 +80,7 @@ def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
     if signal.kind == "points":
         d = signal.shape[0]
         assert d is not None
-        return mlp(c.z_dim, d, c.g_width, 3), nn.Sequential(
-            mlp(d, 1, c.d_width, 3, wrap=spectral_norm), nn.Flatten(0)
-        )
+        return mlp(c.z_dim, d, c.g_width, 3), nn.Sequential(mlp(d, 1, c.d_width, 3, wrap=spectral_norm), nn.Flatten(0))
     if c.network == "plain":
         G: nn.Module = ConvGenerator(signal.shape, c.z_dim, c.g_width)
         return G, ConvDiscriminator(signal.shape, c.d_width, norm=False, wrap=spectral_norm)

@@ -1,0 +1,139 @@
+"""The picture of a benchmark: for each metric and kind of data a panel of its course over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from mulligan import plot
+from mulligan.plot import Axis, Floats, Scene
+
+WIDTH, HEIGHT = 400.0, 250.0  # of a panel's plot
+LEFT, RIGHT, GAP, TOP, BOTTOM = 58.0, 24.0, 62.0, 104.0, 64.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """A contestant's metric: x (M,) moments, y (S, M) one row a seed, not finite where a run was lost."""
+
+    name: str
+    x: Floats
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric on one kind of data.
+
+    Attributes:
+        title: above it.
+        courses: their order gives the colours.
+        rules: values to draw dotted lines at, with a word each.
+        log: a logarithmic y axis.
+        x_name: below the x axis.
+    """
+
+    title: str
+    courses: Sequence[Course]
+    rules: Sequence[tuple[float, str]] = ()
+    log: bool = False
+    x_name: str = "seconds of training"
+
+
+def picture(title: str, subtitle: str, panels: Sequence[Panel], columns: int = 3) -> Image.Image:
+    """All panels in rows, a legend above; lines are means over seeds, bands reach from least to greatest."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    width = LEFT + columns * WIDTH + (columns - 1) * GAP + RIGHT
+    scene = Scene(width, TOP + rows * (HEIGHT + BOTTOM + 24), title)
+    scene.text(LEFT - 40, 26, title, size=17)
+    scene.text(LEFT - 40, 46, subtitle, size=12, role="muted")
+    names = list(dict.fromkeys(c.name for p in panels for c in p.courses))
+    _legend(scene, names)
+    for i, panel in enumerate(panels):
+        x0 = LEFT + (i % columns) * (WIDTH + GAP)
+        y0 = TOP + (i // columns) * (HEIGHT + BOTTOM + 24)
+        _panel(scene, panel, names, x0, y0)
+    return scene.image(2)
+
+
+def _legend(scene: Scene, names: Sequence[str]) -> None:
+    at = LEFT - 40
+    for i, name in enumerate(names):
+        scene.line([(at, 66), (at + 20, 66)], _role(i), 3.0)
+        scene.text(at + 26, 70, name, size=12.5)
+        at += 26 + plot.text_width(name, 12.5) + 24
+
+
+def _role(i: int) -> str:
+    return plot.SERIES[i % len(plot.SERIES)]
+
+
+def _panel(scene: Scene, panel: Panel, names: Sequence[str], x0: float, y0: float) -> None:
+    y = _y_axis(panel, y0 + HEIGHT, y0 + 14)
+    x = Axis(0.0, max(float(c.x[-1]) for c in panel.courses), x0, x0 + WIDTH)
+    scene.text(x0, y0 - 2, panel.title, size=13.5)
+    _frame(scene, x, y, panel.x_name)
+    for value, word in panel.rules:
+        if y.low <= value <= y.high:
+            at = float(y(value))
+            scene.line([(x.start, at), (x.end, at)], "ink", 1.4, dash=(0.0, 4.5))
+            scene.text(x.end - 2, at - 5, word, size=11, role="muted", anchor="end")
+    for course in panel.courses:
+        _course(scene, x, y, course, _role(names.index(course.name)))
+
+
+def _y_axis(panel: Panel, start: float, end: float) -> Axis:
+    values = np.concatenate([c.y[np.isfinite(c.y)] for c in panel.courses])
+    values = np.concatenate([values, [value for value, _ in panel.rules]])
+    if not len(values):
+        return Axis(0.0, 1.0, start, end)
+    low, high = float(values.min()), float(values.max())
+    if panel.log and low > 0:
+        return Axis(low / 1.25, max(high, low * 2) * 1.25, start, end, log=True)
+    pad = 0.07 * (high - low) or abs(high) * 0.1 or 1.0
+    return Axis(0.0 if 0 <= low < 0.4 * high else low - pad, high + pad, start, end)
+
+
+def _frame(scene: Scene, x: Axis, y: Axis, x_name: str) -> None:
+    for value in y_ticks(y):
+        at = float(y(value))
+        scene.line([(x.start, at), (x.end, at)], "grid")
+        scene.text(x.start - 7, at + 4, plot.number(value), size=11, role="muted", anchor="end")
+    scene.line([(x.start, y.start), (x.end, y.start)], "muted")
+    for value in x.ticks(5):
+        at = float(x(value))
+        scene.line([(at, y.start), (at, y.start + 4)], "muted")
+        scene.text(at, y.start + 18, plot.number(value), size=11, role="muted", anchor="middle")
+    scene.text((x.start + x.end) / 2, y.start + 36, x_name, size=11.5, role="muted", anchor="middle")
+
+
+def y_ticks(y: Axis) -> list[float]:
+    """Round values; on a logarithmic axis 1, 2 and 5 of each power of ten where it covers few powers."""
+    if not y.log:
+        return y.ticks(5)
+    first, last = int(np.floor(np.log10(y.low))), int(np.ceil(np.log10(y.high)))
+    steps = (1.0, 2.0, 5.0) if last - first <= 3 else (1.0,)
+    return [s * 10.0**i for i in range(first, last + 1) for s in steps if y.low <= s * 10.0**i <= y.high]
+
+
+def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:
+    known = np.isfinite(course.y)
+    seen = known.any(axis=0)
+    if not seen.any():
+        return
+    xs, ys = course.x[seen], np.where(known, course.y, np.nan)[:, seen]
+    low, mean, high = np.nanmin(ys, 0), np.nanmean(ys, 0), np.nanmax(ys, 0)
+    there, back = plot.curve(x, y, xs, high), plot.curve(x, y, xs, low)[::-1]
+    scene.area(np.concatenate([there, back]), role, 0.14)
+    for row in ys[known.any(axis=1)] if len(ys) > 1 else []:
+        one = np.isfinite(row)
+        scene.line(plot.curve(x, y, xs[one], row[one]), role, 0.8, opacity=0.45)
+    line = plot.curve(x, y, xs, mean)
+    scene.line(line, role, 2.4)
+    for px, py in line if len(line) <= 12 else line[-1:]:
+        angle = np.linspace(0, 2 * np.pi, 24)
+        scene.area(np.stack([px + 3.2 * np.cos(angle), py + 3.2 * np.sin(angle)], 1), role)

@@ -1,0 +1,40 @@
+"""Which learning rate suits DCGAN on MNIST? The default must beat a tuned opponent (default.py)."""
+
+from __future__ import annotations
+
+import json
+
+import digits
+from runner import RESULTS, Case, Chart, Question, main
+
+SECONDS = 60.0
+WIDTH = 32
+RATES = (2e-4, 5e-4, 1e-3, 2e-3)
+
+
+def best() -> float:
+    """The rate that gave the lowest distance.
+
+    Raises:
+        FileNotFoundError: it was not measured yet.
+    """
+    summary = json.loads((RESULTS / "default_lr.json").read_text())
+    ended = [c for c in summary["contestants"] if c["end"]]
+    return float(min(ended, key=lambda c: c["end"][digits.FD]["mean"])["config"]["lr"])
+
+
+QUESTION = Question(
+    name="default_lr",
+    asks="Which learning rate suits DCGAN on MNIST?",
+    cases=tuple(
+        Case(f"dcgan-{lr:g}", "dcgan", "mnist", 0, SECONDS, {"width": WIDTH, "lr": lr}, (0.5, 1.0)) for lr in RATES
+    ),
+    judge=digits.judge,
+    references=digits.references,
+    charts=(Chart(digits.FD, log=True),),
+    lost=digits.collapsed,
+    threads=2,
+)
+
+if __name__ == "__main__":
+    main(QUESTION)

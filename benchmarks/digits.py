@@ -1,0 +1,56 @@
+"""What the benchmarks on MNIST share: the shipped digit judge on 10,000 test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mulligan.data.source import Source
+from mulligan.evaluate import real_samples, trivial_samples
+from mulligan.metrics.class_shares import class_shares
+from mulligan.metrics.features import Digits, to_8_bit
+from mulligan.metrics.frechet import Gaussian, gaussian, gaussian_distance
+from runner import Contestant, Metrics
+
+N = 10_000
+FD, LEAST, MOST = "FD (digit judge)", "smallest digit share", "largest digit share"
+
+
+class Judge:
+    """Compares images (N, 1, 28, 28) with the test images, as `mulligan evaluate` does."""
+
+    def __init__(self, source: Source) -> None:
+        self.extractor = Digits()
+        self.real: Gaussian = gaussian(self.extractor(torch.cat(list(real_samples(source.test, N)))))
+
+    def __call__(self, x: Tensor) -> Metrics:
+        features = self.extractor(to_8_bit(x))
+        if not torch.isfinite(features).all():
+            return {FD: float("inf"), LEAST: 0.0, MOST: 1.0}
+        shares = class_shares(self.extractor.labels(features), 10)
+        distance = gaussian_distance(self.real, gaussian(features))
+        return {FD: distance, LEAST: float(shares.min()), MOST: float(shares.max())}
+
+
+def judge(source: Source) -> Callable[[Contestant], Metrics]:
+    against = Judge(source)
+    return lambda c: against(c.generate(N))
+
+
+def references(source: Source) -> dict[str, Metrics]:
+    """Real images of another split, and a generator that learned each pixel's mean and spread."""
+    against = Judge(source)
+    real = against(torch.cat(list(real_samples(source.held_out, N))))
+    return {
+        FD: {"real data": real[FD]},
+        LEAST: {"real data": real[LEAST]},
+        MOST: {"real data": real[MOST]},
+        "trivial": {FD: against(torch.cat(list(trivial_samples(source, N))))[FD]},
+    }
+
+
+def collapsed(metrics: Metrics) -> bool:
+    """A lost game: a digit that the generator no longer makes, or samples that are not numbers."""
+    return not metrics[FD] < float("inf") or metrics[LEAST] < 0.01

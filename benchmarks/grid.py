@@ -1,0 +1,86 @@
+"""Does R3GAN reach all 25 modes of the grid, and hold to them? The GAN of 2014 beside it, same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mulligan import samples
+from mulligan.data.source import Source
+from mulligan.data.toy import ToySource
+from mulligan.look import observing
+from mulligan.metrics.modes import point_modes
+from runner import RESULTS, Case, Chart, Contestant, Json, Metrics, Question, find, main
+
+SECONDS = 100.0
+SEEDS = (0, 1, 2, 3, 4)
+N = 10_000
+MODES, GOOD, KL = "modes of 25", "within 3 sigma", "KL over modes"
+
+
+def judge(source: Source) -> Callable[[Contestant], Metrics]:
+    """Modes hit by one good sample of N, the share of good ones, and how evenly they fall."""
+    return lambda c: modes(source, c.generate(N))
+
+
+def modes(source: Source, x: torch.Tensor) -> Metrics:
+    assert isinstance(source, ToySource)
+    found = point_modes(x, torch.from_numpy(source.modes), source.sigma, torch.from_numpy(source.weights))
+    return {MODES: float(found.hit), GOOD: found.good, KL: found.kl}
+
+
+def references(source: Source) -> dict[str, Metrics]:
+    real = modes(source, source.test.fetch(np.arange(len(source.test)))["x"])
+    return {GOOD: {"real data": real[GOOD]}}
+
+
+def bars(summary: Json) -> list[tuple[str, bool]]:
+    end = find(summary, "r3gan")["end"]
+    return [
+        ("r3gan: 25 of 25 modes, every seed", min(end[MODES]["values"]) == 25),
+        ("r3gan: at least 90 % within 3 sigma, every seed", min(end[GOOD]["values"]) >= 0.9),
+    ]
+
+
+def scatter(contestants: list[Contestant], out: Path) -> None:
+    """What each made from the first seed, side by side."""
+    if contestants[0].case.seed != SEEDS[0]:
+        return
+    real = contestants[0].source.test.fetch(np.arange(5000))["x"]
+    pictures = []
+    for c in contestants:
+        with observing(c.system), c.loop.average.swapped():
+            pictures.append(samples.scatter(c.generate(5000), real))
+    sheet = Image.new("RGB", (sum(p.width for p in pictures), pictures[0].height), "white")
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i * picture.width, 0))
+    folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet.save(folder / "grid.png")
+
+
+QUESTION = Question(
+    name="grid",
+    asks="Does R3GAN reach all 25 modes of the grid, and hold to them?",
+    cases=tuple(
+        Case(system, system, "grid", seed, SECONDS, marks=tuple(i / 10 for i in range(1, 11)))
+        for seed in SEEDS
+        for system in ("r3gan", "gan")
+    ),
+    judge=judge,
+    references=references,
+    charts=(
+        Chart(MODES, ((25.0, "all"),), title="modes hit, of 25"),
+        Chart(GOOD, ((0.9, "bar"),), title="share of samples within 3 sigma of a mode"),
+        Chart(KL, log=True, title="KL of the samples over modes (nats)"),
+    ),
+    bars=bars,
+    after=scatter,
+)
+
+if __name__ == "__main__":
+    main(QUESTION)

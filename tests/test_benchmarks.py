@@ -1,0 +1,208 @@
+"""The benchmark runner on races of a second: records, stopping and going on, summaries, pictures."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are not about it: it takes a second."""
+    monkeypatch.setattr(script("runner"), "draw", lambda *_: Image.new("RGB", (8, 8)))
+
+
+def script(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def tiny(seeds: tuple[int, ...] = (0,), **changes: Any) -> Any:
+    """Two losses of `gan` on the grid, a quarter of a second each."""
+    runner, grid = script("runner"), script("grid")
+    cases = tuple(
+        runner.Case(loss, "gan", "grid", seed, 0.25, {"loss": loss, "batch": 16}, (0.5, 1.0))
+        for seed in seeds
+        for loss in ("nonsaturating", "saturating")
+    )
+    known = {"judge": grid.judge, "references": grid.references, "charts": grid.QUESTION.charts}
+    return runner.Question(name="tiny", asks="Does it run?", **{"cases": cases, **known, **changes})
+
+
+def test_a_race_leaves_results_summary_and_picture(tmp_path: Path) -> None:
+    runner = script("runner")
+    question = tiny()
+    runner.main(question, ["--out", str(tmp_path)])
+    result = json.loads((tmp_path / "tiny" / "nonsaturating-grid-0.json").read_text())
+    assert result["raced_with"] == ["saturating"]
+    assert [m["seconds"] for m in result["measured"]] == pytest.approx([0.125, 0.25], abs=0.1)
+    assert result["images"] == 16 * result["rounds"] > 0
+    assert {"machine", "versions", "commit", "command", "load"} <= result.keys()
+    summary = json.loads((tmp_path / "tiny.json").read_text())
+    assert summary["preliminary"]
+    assert runner.find(summary, "saturating")["end"]["within 3 sigma"]["n"] == 1
+    assert (tmp_path / "tiny.png").stat().st_size > 10_000
+    assert summary["references"]["grid"]["within 3 sigma"]["real data"] == pytest.approx(0.989, abs=0.01)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    runner = script("runner")
+    question = tiny(seeds=(0, 1))
+    runner.main(question, ["--out", str(tmp_path), "--cases", "*-0"])
+    first = tmp_path / "tiny" / "saturating-grid-0.json"
+    before = first.read_bytes()
+    runner.main(question, ["--out", str(tmp_path)])
+    assert first.read_bytes() == before
+    assert (tmp_path / "tiny" / "saturating-grid-1.json").exists()
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_begins_no_race_that_would_end_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script("runner").main(tiny(), ["--out", str(tmp_path), "--minutes", "0.001"])
+    assert "to run it, --minutes" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*-grid-*.json"))
+
+
+def test_a_changed_case_is_not_done(tmp_path: Path) -> None:
+    runner = script("runner")
+    question = tiny()
+    store = runner.Store("tiny", tmp_path)
+    case = question.cases[0]
+    runner.write_json(store.file(case.key), {"case": case.to_json()})
+    assert store.load(case) is not None
+    changed = runner.replace(case, config={"loss": "saturating"})
+    assert store.load(changed) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"), [(["--cases", "nothing"], "see --list"), (["--seconds", "1"], "add --out")]
+)
+def test_mistakes_are_named(words: list[str], answer: str) -> None:
+    with pytest.raises(SystemExit, match=answer):
+        script("runner").main(tiny(), words)
+
+
+def test_contestants_take_turns_and_only_their_own_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    race, runner = script("race"), script("runner")
+    monkeypatch.setattr(race, "SLICE", 0.05)
+    order: list[str] = []
+    train = race.Contestant.train
+
+    def noted(self: Any, seconds: float) -> None:
+        order.append(self.case.name)
+        train(self, seconds)
+
+    monkeypatch.setattr(race.Contestant, "train", noted)
+    source, runtime = runner.open_source("grid"), runner.Runtime.start("cpu", "fp32")
+    contestants = [race.Contestant(c, source, runtime) for c in tiny().cases]
+    race.race(contestants, lambda c: {})
+    assert order[:4] == ["nonsaturating", "saturating"] * 2
+    assert all(c.case.seconds <= c.seconds < c.case.seconds + 0.2 for c in contestants)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_loss_that_is_not_finite_ends_a_run_and_is_counted(tmp_path: Path) -> None:
+    runner = script("runner")
+    case = runner.Case("broken", "gan", "grid", 0, 0.25, {"lr": 1e30, "batch": 16}, (1.0,))
+    question = tiny(cases=(case, *tiny().cases))
+    runner.main(question, ["--out", str(tmp_path)])
+    summary = json.loads((tmp_path / "tiny.json").read_text())
+    assert runner.find(summary, "broken")["lost"] == 1
+    assert runner.find(summary, "saturating")["lost"] == 0
+
+
+def test_spread_of_known_values() -> None:
+    spread = script("runner").spread
+    assert spread([1.0, 2.0, 3.0]) == {"mean": 2.0, "spread": 1.0, "n": 3, "values": [1.0, 2.0, 3.0]}
+    assert spread([4.0])["spread"] is None
+    assert math.isinf(spread([1.0, None])["mean"])
+
+
+def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "b.json"
+    script("runner").write_json(file, {"x": math.inf, "y": [1 / 3]})
+    assert json.loads(file.read_text()) == {"x": None, "y": [0.333333]}
+    assert [f.name for f in file.parent.iterdir()] == ["b.json"]
+
+
+@pytest.mark.parametrize("name", ["density", "grid", "penalty", "parzen", "default_lr"])
+def test_every_case_fits_its_system(name: str) -> None:
+    """Names are unique and options valid, without training."""
+    from mulligan import registry
+
+    question = script(name).QUESTION
+    assert question.name == name
+    assert len({c.key for c in question.cases}) == len(question.cases)
+    for case in question.cases:
+        registry.load(case.system).Config(**case.config)
+        assert case.marks[-1] == 1.0
+        assert list(case.marks) == sorted(case.marks)
+
+
+def test_the_density_judge_knows_an_optimal_game() -> None:
+    """G that draws from the data and D = 1/2 have no error."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from mulligan.data import open_source
+
+    source = open_source("density")
+
+    class Perfect:
+        signals, training, device = source.signals, False, torch.device("cpu")
+
+        def eval(self) -> None: ...
+        def train(self, mode: bool) -> None: ...
+
+        def latent(self, n: int) -> torch.Tensor:
+            return torch.randn(n, 2)
+
+        def generate(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            z = batch["z"]
+            left = torch.special.ndtr(z[:, 1:]) < 0.4
+            return {"x": torch.where(left, -1.0, 1.0) + 0.5 * z[:, :1]}
+
+        def discriminate(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(x))
+
+    system = Perfect()
+    contestant = SimpleNamespace(
+        system=system,
+        case=SimpleNamespace(key="perfect"),
+        loop=SimpleNamespace(progress=SimpleNamespace(round=0)),
+        generate=lambda n: system.generate({"z": system.latent(n)})["x"],
+    )
+    density = script("density")
+    found = density.judge(source)(contestant)
+    assert found[density.D_ERROR] < 0.02
+    assert found[density.V_ERROR] < 1e-6
+    assert found[density.W1] < 0.05
+
+
+def test_the_chart_draws_lost_runs_and_logarithms() -> None:
+    chart = script("chart")
+    y = np.array([[100.0, 10.0, np.nan], [90.0, 12.0, 3.0]])
+    course = chart.Course("one", np.array([1.0, 2.0, 3.0]), y)
+    picture = chart.picture("Title", "about", [chart.Panel("FD", [course], ((5.0, "floor"),), log=True)])
+    assert picture.size[0] > 900
+    assert len(picture.getcolors(1 << 24)) > 20
+
+
+def test_y_ticks_of_a_logarithmic_axis_are_round() -> None:
+    chart = script("chart")
+    assert chart.y_ticks(chart.Axis(3.0, 60.0, 0, 1, log=True)) == [5.0, 10.0, 20.0, 50.0]

@@ -1,0 +1,354 @@
+"""Whole commands, and every kind of mistake: one line, status 2, nothing on disk touched."""
+
+import json
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, tree
+from PIL import Image
+
+from mulligan import __version__, cli, registry
+from mulligan.checkpoint import newest
+
+# --- what works ---------------------------------------------------------------------------------------------
+
+
+def test_help_and_version(mulligan: Command) -> None:
+    for words in ([], ["--help"], ["-h"], ["help"]):
+        answer = mulligan(*words)
+        assert answer.status == 0
+        assert all(f"mulligan {verb}" in answer.out for verb in cli.VERBS)
+    assert mulligan("--version") == Answer(0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", [*cli.VERBS, "data check", "data get", "data list"])
+def test_each_verb_has_help_with_an_example(mulligan: Command, verb: str) -> None:
+    answer = mulligan(*verb.split(), "--help")
+    assert answer.status == 0
+    assert "mulligan" in answer.out
+    assert "Example" in answer.out
+    assert answer.err == ""
+
+
+def test_systems(mulligan: Command) -> None:
+    answer = mulligan("systems")
+    assert answer.status == 0
+    assert all(name in answer.out for name in registry.names())
+    listed = json.loads(mulligan("systems", "--json").out)
+    entries = listed["systems"] if isinstance(listed, dict) else listed
+    assert [entry["name"] for entry in entries] == registry.names()
+
+
+@pytest.mark.parametrize("words", [["systems"], ["data", "list"], ["data", "check", "ring"]], ids=" ".join)
+def test_json_is_one_object(mulligan: Command, words: list[str]) -> None:
+    answer = mulligan(*words, "--json")
+    assert answer.status == 0
+    assert isinstance(json.loads(answer.out), dict), "one JSON object, as DESIGN.md says"
+
+
+def test_data(mulligan: Command, pictures: Path) -> None:
+    assert "density" in mulligan("data", "list").out
+    answer = mulligan("data", "check", pictures)
+    assert answer.status == 0
+    assert "30" in answer.out
+    report = json.loads(mulligan("data", "check", pictures, "--json").out)
+    assert report["classes"] == {"dark": 15, "light": 15}
+    place = Path(mulligan("data", "get", "ring").out.strip())
+    assert np.load(place / "train-x.npy").shape == (100_000, 2)
+
+
+def test_train_in_a_process_of_its_own_prints_one_json_object(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    answer = separate("train", "gan", "--data", "ring", "--rounds", 4, "--out", run, "--json", *TINY_GAN)
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out) == {"run": str(run), "round": 4, "model": json.loads(answer.out)["model"]}
+    assert (run / "report.html").stat().st_size > 1000
+
+
+def test_train_says_where_everything_is(mulligan: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    answer = mulligan("train", "gan", "--data", "ring", "--rounds", 2, "--out", run, *TINY_GAN)
+    assert answer.status == 0
+    assert f"{run}/report.html" in answer.out
+    assert f"mulligan sample {run}" in answer.out
+
+
+def test_a_default_place_that_is_numbered(mulligan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert mulligan("train", "gan", "--data", "ring", "--rounds", 1, *TINY_GAN).status == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["gan-ring", "gan-ring-2"]
+
+
+def test_options_may_stand_before_the_system(mulligan: Command, tmp_path: Path) -> None:
+    answer = mulligan("train", "--data", "ring", "gan", "--k", 2, "--rounds", 1, "--out", tmp_path / "r", *TINY_GAN)
+    assert answer.status == 0, answer.err
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["config"]["k"] == 2
+
+
+@pytest.mark.parametrize("flag", [["-o"], ["--out"]], ids=["-o", "--out"])
+def test_sample_to_every_kind(picture_run: Path, tmp_path: Path, mulligan: Command, flag: list[str]) -> None:
+    png, npz, folder, gif = (tmp_path / name for name in ("a.png", "a.npz", "folder", "a.gif"))
+    for out in (png, npz, folder):
+        assert mulligan("sample", picture_run, "-n", 5, *flag, out).status == 0
+    assert mulligan("sample", picture_run, *flag, gif).status == 0
+    assert Image.open(png).size[0] >= 32
+    assert np.load(npz)["samples"].shape == (5, 16, 16, 3)
+    assert np.load(npz)["samples"].dtype == np.uint8
+    assert len(list(folder.glob("*.png"))) == 5
+    assert Image.open(gif).n_frames > 5  # type: ignore[attr-defined]
+    for out in (png, npz, folder, gif):
+        before = tree(tmp_path)
+        assert out.name in mulligan("sample", picture_run, "-n", 5, *flag, out).mistake()
+        assert tree(tmp_path) == before
+    assert mulligan("sample", picture_run, "-n", 3, *flag, npz, "--overwrite").status == 0
+    assert len(np.load(npz)["samples"]) == 3
+
+
+def test_sample_points(density_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    assert mulligan("sample", density_run, "-n", 7, "--seed", 3, "-o", tmp_path / "a.npz").status == 0
+    assert mulligan("sample", density_run, "-n", 7, "--seed", 3, "-o", tmp_path / "b.npz").status == 0
+    a, b = (np.load(tmp_path / f"{n}.npz")["samples"] for n in "ab")
+    assert a.shape == (7, 1)
+    assert a.dtype == np.float32
+    assert (a == b).all()
+    assert mulligan("sample", density_run, "-n", 50, "-o", tmp_path / "a.png").status == 0
+
+
+def test_walk(density_run: Path, picture_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    for i, run in enumerate((density_run, picture_run)):
+        out = tmp_path / f"{i}.gif"
+        words = ("walk", run, "-o", out, "--stops", 2, "--steps", 3, "--side", 2)
+        assert mulligan(*words).status == 0
+        assert Image.open(out).n_frames >= 4  # type: ignore[attr-defined]
+        assert out.name in mulligan(*words).mistake()
+
+
+def test_evaluate_and_compare(own_run: Path, density_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    answer = mulligan("evaluate", own_run, "-n", 300)
+    assert answer.status == 0
+    assert "FD" in answer.out
+    answer = mulligan("evaluate", own_run, "-n", 300, "--json")
+    result = json.loads(answer.out)
+    assert result["metrics"]
+    assert all({"name", "value", "floor", "card"} <= metric.keys() for metric in result["metrics"])
+    assert len((own_run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert mulligan("compare", own_run, own_run).status == 0
+    assert isinstance(json.loads(mulligan("compare", own_run, own_run, "--json").out), dict)
+    assert "evaluate" in mulligan("compare", own_run, density_run).mistake()
+
+
+def test_image_commands_end_to_end(pictures: Path, tmp_path: Path, mulligan: Command) -> None:
+    run = tmp_path / "run"
+    words = ("--data", pictures, "--rounds", 3, "--look-every", 1, "--out", run)
+    assert mulligan("train", "dcgan", *words, *TINY_DCGAN).status == 0
+    assert {p.name for p in (run / "samples").iterdir()} == {f"{n:06d}.png" for n in range(4)}
+    assert mulligan("evaluate", run, "--json").status == 0
+    html = (run / "report.html").read_text()
+    assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+# --- what does not: the command -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("tran", "did you mean train?"),
+        ("frobnicate", "there are:"),
+        ("train dcgn", "did you mean dcgan?"),
+        ("train DCGAN", "did you mean dcgan?"),
+        ("train dcgan --widht 32", "did you mean --width?"),
+        ("train --sed 3", "did you mean --seed?"),
+        ("train dcgan --widht=32", "did you mean --width?"),
+        ("train dcgan sngan", "sngan"),
+        ("train dcgan --batch 1", "--batch 1: input should be greater than or equal to 2"),
+        ("train dcgan --batch many", "many"),
+        ("train dcgan --batch", "--batch"),
+        ("train dcgan --lr -1", "--lr -1"),
+        ("train dcgan --minutes 0", "--minutes 0"),
+        ("train dcgan --minutes 1 --rounds 5", "give one of them"),
+        ("train dcgan --seed -1", "--seed -1"),
+        ("train dcgan --precision fp8", "fp8"),
+        ("train dcgan --device tpu", "tpu"),
+        ("train dcgan --fit squeeze", "squeeze"),
+        ("train gan --loss wasserstein", "wasserstein"),
+        ("train dcgan --data mnist --size 3", "--size 3"),
+        ("train dcgan --data mnist --micro-batches 3 --rounds 1", "does not divide"),
+        ("train dcgan --data density", "dcgan needs x"),
+        ("train gan --data density --size 32", "--size 32"),
+        ("train gan --data densty", "did you mean density?"),
+        ("train gan --data nowhere/at/all", "nowhere"),
+        ("sample", "RUN"),
+        ("sample nowhere", "no run 'nowhere'"),
+        ("sample nowhere -n 0", "0"),
+        ("evaluate nowhere", "nowhere"),
+        ("compare", "RUN"),
+        ("walk nowhere", "nowhere"),
+        ("data", None),
+        ("data chek mnist", "did you mean check?"),
+        ("data get mnst", "did you mean mnist?"),
+        ("data check nowhere", "nowhere"),
+        ("systems --jsn", "did you mean --json?"),
+    ],
+)
+def test_mistakes(mulligan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, says: str | None) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = mulligan(*words.split())
+    if says is None:
+        assert answer.status == 0
+        return
+    assert says.lower() in answer.mistake().lower()
+    assert "Pydantic" not in answer.err
+    assert list(tmp_path.iterdir()) == [], "a mistake leaves nothing behind"
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
+    answer = separate("train", "dcgn", cwd=tmp_path)
+    assert "did you mean dcgan?" in answer.mistake()
+
+
+def test_an_out_that_exists(density_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    for out in (density_run, density_run / "config.json"):
+        before = tree(density_run)
+        said = mulligan("train", "gan", "--data", "ring", "--rounds", 1, "--out", out, *TINY_GAN).mistake()
+        assert "exists" in said
+        assert str(out) in said
+        assert tree(density_run) == before
+
+
+def test_sample_of_a_label_that_it_cannot_make(density_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    assert "takes no label" in mulligan("sample", density_run, "--label", 3, "-o", tmp_path / "a.png").mistake()
+
+
+# --- what does not: the data --------------------------------------------------------------------------------
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header promises so many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def folder_of(tmp_path: Path, kind: str) -> Path:
+    folder = tmp_path / kind
+    if kind == "missing":
+        return folder
+    folder.mkdir()
+    if kind == "text":
+        for i in range(3):
+            (folder / f"{i}.txt").write_text("not an image")
+    elif kind == "text named png":
+        for i in range(3):
+            (folder / f"{i}.png").write_text("not an image")
+    elif kind == "one image":
+        Image.new("RGB", (16, 16)).save(folder / "a.png")
+    elif kind == "huge":
+        draw_pictures(folder, 6)
+        (folder / "dark" / "huge.png").write_bytes(png_of_size(40_000, 40_000))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "missing"),
+        ("empty", "is empty"),
+        ("text", "no images, only 3 .txt"),
+        ("text named png", "0 of 3 images can be read"),
+        ("one image", "at least two"),
+        ("huge", "huge.png is 40,000 x 40,000 px"),
+    ],
+)
+def test_folders_that_cannot_work(tmp_path: Path, mulligan: Command, kind: str, says: str) -> None:
+    folder, out = folder_of(tmp_path, kind), tmp_path / "run"
+    before = tree(tmp_path)
+    assert says in mulligan("train", "dcgan", "--data", folder, "--rounds", 1, "--out", out, *TINY_DCGAN).mistake()
+    assert not out.exists()
+    assert tree(tmp_path) == before
+    checked = mulligan("data", "check", folder)
+    assert checked.status == 2
+    assert says in checked.out + checked.err
+
+
+def test_a_size_that_the_network_cannot_make(pictures: Path, tmp_path: Path, mulligan: Command) -> None:
+    for system in ("dcgan", "sngan", "r3gan"):
+        out = tmp_path / "run"
+        said = mulligan("train", system, "--data", pictures, "--size", 50, "--rounds", 1, "--out", out).mistake()
+        assert "--size 50: this network needs a multiple of 4" in said
+        assert "try 48 or 52" in said
+        assert not out.exists()
+
+
+def test_a_truncated_jpeg_among_good_ones_is_skipped_named_and_counted(tmp_path: Path, mulligan: Command) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(folder / f"{i:02d}.jpg")
+    bad = folder / "07.jpg"
+    bad.write_bytes(bad.read_bytes()[:600])
+    before = tree(folder)
+    answer = mulligan("train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", tmp_path / "r", *TINY_DCGAN)
+    assert answer.status == 0, answer.err
+    assert "07.jpg" in answer.err
+    assert "1 of 12" in answer.err
+    assert tree(folder) == before
+    checked = mulligan("data", "check", folder, "--size", 16)
+    assert checked.status == 0
+    assert "07.jpg" in checked.out
+
+
+# --- what does not: the disk --------------------------------------------------------------------------------
+
+
+def test_a_full_disk_while_training(small_disk: Path, tmp_path: Path, mulligan: Command) -> None:
+    """The run stops with one line; what was saved before is whole, and it goes on once there is room."""
+    run = small_disk / "run"
+    words = ("--data", "ring", "--look-every", 2, "--batch", 8, "--g-width", 160, "--d-width", 32)
+    answer = mulligan("train", "gan", "--rounds", 4, "--out", run, *words)
+    assert answer.status == 0, answer.err
+    whole = newest(run / "checkpoints")[0]
+    assert whole is not None
+    filler = small_disk / "filler"
+    kept = tree(run / "checkpoints")
+    with filler.open("wb") as file:
+        free = int(__import__("shutil").disk_usage(small_disk).free)
+        file.write(b"\0" * (free - 150_000))
+    answer = mulligan("train", "--resume", run, "--rounds", 60)
+    assert answer.status == 2
+    assert "Traceback" not in answer.err
+    last = answer.err.strip().splitlines()[-1]
+    assert "No space left" in last
+    assert "--resume" in last
+    assert kept.items() <= tree(run / "checkpoints").items() or newest(run / "checkpoints")[0] is not None
+    assert not list((run / "checkpoints").glob(".*")), "nothing half-written stays"
+    filler.unlink()
+    assert mulligan("train", "--resume", run, "--rounds", 6).status == 0
+
+
+def test_a_disk_that_is_full_from_the_start(small_disk: Path, mulligan: Command) -> None:
+    with (small_disk / "filler").open("wb") as file:
+        file.write(b"\0" * int(__import__("shutil").disk_usage(small_disk).free))
+    before = tree(small_disk)
+    answer = mulligan("train", "gan", "--data", "ring", "--rounds", 2, "--out", small_disk / "run", *TINY_GAN)
+    assert answer.status == 2
+    assert "No space left" in answer.err.strip().splitlines()[-1]
+    assert "Traceback" not in answer.err
+    assert before.items() <= tree(small_disk).items()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_out_below_a_file(tmp_path: Path, mulligan: Command) -> None:
+    (tmp_path / "file").write_text("precious")
+    said = mulligan("train", "gan", "--data", "ring", "--rounds", 1, "--out", tmp_path / "file" / "run").mistake()
+    assert "cannot be written" in said
+    assert (tmp_path / "file").read_text() == "precious"

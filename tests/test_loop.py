@@ -1,0 +1,159 @@
+"""The one loop: micro-batches, frozen parts, seeds, norms, and terms that stop being finite."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
+from test_game import POINTS, Growing, Two
+from torch import nn
+
+from mulligan.game import SGD, Batch, Stage, Terms, Turn
+from mulligan.loop import MEASURE_EVERY
+from mulligan.runtime import Runtime, _device
+
+
+class Plain(Growing):
+    """One stage of losses without noise, so that a batch's gradient is exactly the mean of its parts'."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(Two(), POINTS)
+        self.log: list[Any] = []
+
+    def stages(self) -> Any:
+        yield Stage("only", (Turn("D", (self.D,), self.d_loss, SGD(0.1, 0.0)),))
+
+    def d_loss(self, batch: Batch) -> Terms:
+        self.log.append((len(batch["x"]), torch.rand(1).item()))
+        return {"fit": (self.D(batch["x"]) - 1).square().mean()}
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_micro_batches_give_the_gradient_of_the_batch(parts: int) -> None:
+    whole, split = entered(bare_loop(Plain())), entered(bare_loop(Plain(), micro_batches=parts))
+    for _ in range(5):
+        whole.play()
+        split.play()
+    for a, b in zip(whole.system.parameters(), split.system.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert [n for n, _ in split.system.log] == [8 // parts] * 5 * parts
+    noise = [r for _, r in split.system.log]
+    assert len(set(noise)) == len(noise), "each play its own noise"
+
+
+def test_a_step_is_the_gradient_times_the_rate() -> None:
+    loop = entered(bare_loop(Plain()))
+    before = clone(dict(loop.system.D.named_parameters()))
+    x = loop.loader.samples.fetch(loop.loader.index(0, 0, 0, 0, 8))["x"]
+    for p in loop.system.D.parameters():
+        p.requires_grad_(True)
+    gradients = torch.autograd.grad((loop.system.D(x) - 1).square().mean(), list(loop.system.D.parameters()))
+    loop.play()
+    for (name, p), g in zip(loop.system.D.named_parameters(), gradients, strict=True):
+        torch.testing.assert_close(p, before[name] - 0.1 * g)
+    norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+    assert float(loop.gradient_norms["D"]) == pytest.approx(norm, rel=1e-5)
+
+
+def test_norms_are_read_every_so_often() -> None:
+    loop = entered(bare_loop(Plain()))
+    norms = []
+    for _ in range(2 * MEASURE_EVERY):
+        loop.play()
+        norms.append(float(loop.gradient_norms["D"]))
+    assert len(set(norms)) == 2
+
+
+@pytest.mark.parametrize("parts", [3, 16])
+def test_a_batch_that_does_not_divide_names_one_that_does(parts: int) -> None:
+    with pytest.raises(ValueError, match=rf"--batch 8 does not divide into {parts} shards; try {32 * parts}"):
+        bare_loop(Plain(), micro_batches=parts)
+
+
+def test_noise_follows_from_seed_and_place_alone() -> None:
+    loop = entered(bare_loop(Plain()))
+    draws = {}
+    for key in [(0, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 1, 0), (0, 0, 0, 0, 1), (1, 0, 0, 0, 0)]:
+        loop.seed(*key)
+        draws[key] = torch.rand(1).item()
+    assert len(set(draws.values())) == len(draws)
+    loop.seed(0, 0, 0, 0, 0)
+    assert torch.rand(1).item() == draws[0, 0, 0, 0, 0]
+    loop.loader.seed = 4
+    loop.seed(0, 0, 0, 0, 0)
+    assert torch.rand(1).item() != draws[0, 0, 0, 0, 0]
+
+
+def test_what_is_fixed_never_moves() -> None:
+    system = tiny_system("dcgan", "image")
+    fixed = list(system.D.parameters())[:2]
+    loop = entered(bare_loop(system, fixed=fixed))
+    before = clone(list(system.D.parameters()))
+    for _ in range(3):
+        loop.play()
+    moved = [not torch.equal(a, b) for a, b in zip(before, system.D.parameters(), strict=True)]
+    assert moved[:2] == [False, False]
+    assert all(moved[2:])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_term_that_is_not_finite_is_named(value: float) -> None:
+    loop = entered(bare_loop(Plain()))
+    loop.play()
+    loop.values()
+    loop.terms["D"]["fit"] = torch.tensor(value)
+    with pytest.raises(FloatingPointError, match=rf"term 'fit' of player D became {value} by round 1"):
+        loop.values()
+
+
+def test_the_schedule_of_a_turn_follows_the_images() -> None:
+    class Scheduled(Plain):
+        def stages(self) -> Any:
+            yield Stage("only", (Turn("D", (self.D,), self.d_loss, SGD(lambda images: 1e-3 * images)),))
+
+    loop = entered(bare_loop(Scheduled()))
+    rates = []
+    for _ in range(3):
+        loop.play()
+        rates.append(loop.optimizers[0].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.0, 8e-3, 16e-3])
+
+
+@each_system
+def test_bf16_plays_too(name: str, kind: str) -> None:
+    """Under bf16 autocast weights stay float32 and terms finite."""
+    loop = entered(bare_loop(tiny_system(name, kind), runtime=Runtime(torch.device("cpu"), bf16=True)))
+    for _ in range(2):
+        loop.play()
+    loop.values()
+    assert {p.dtype for p in loop.system.parameters()} == {torch.float32}
+    other = entered(bare_loop(tiny_system(name, kind), runtime=FP32))
+    for _ in range(2):
+        other.play()
+    assert differences(everything(loop)["model"], everything(other)["model"]) != []
+
+
+def test_convolutions_are_channels_last() -> None:
+    loop = tiny_loop("dcgan", "image")
+    weights = [p for p in loop.system.parameters() if p.dim() == 4]
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_runtime_on_one_machine() -> None:
+    assert FP32.agree(7) == 7
+    gradient = torch.ones(3)
+    FP32.average([gradient])
+    assert gradient.tolist() == [1, 1, 1]
+    FP32.broadcast(nn.Linear(1, 1))
+    assert "fp32" in FP32.describe()
+    assert Runtime.start("cpu", "fp32") == FP32
+    assert Runtime.start("cpu", "bf16").bf16
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"--device cuda: torch sees no such device here; try --device cpu"):
+        _device("cuda", 0)
