@@ -199,13 +199,13 @@ TINY_DCGAN = ("--batch", "4", "--z-dim", "4", "--width", "4")
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 30 small colour images in two classes."""
+    """A folder of 120 small colour images in two classes."""
     folder = tmp_path_factory.mktemp("pictures")
     draw_pictures(folder)
     return folder
 
 
-def draw_pictures(folder: Path, n: int = 30, side: int = 16) -> None:
+def draw_pictures(folder: Path, n: int = 120, side: int = 16) -> None:
     rng = np.random.default_rng(0)
     for i in range(n):
         place = folder / ("dark", "light")[i % 2]

@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -155,8 +156,6 @@ def test_every_case_fits_its_system(name: str) -> None:
 
 def test_the_density_judge_knows_an_optimal_game() -> None:
     """G that draws from the data and D = 1/2 have no error."""
-    from types import SimpleNamespace
-
     import torch
 
     from mulligan.data import open_source
@@ -206,3 +205,44 @@ def test_the_chart_draws_lost_runs_and_logarithms() -> None:
 def test_y_ticks_of_a_logarithmic_axis_are_round() -> None:
     chart = script("chart")
     assert chart.y_ticks(chart.Axis(3.0, 60.0, 0, 1, log=True)) == [5.0, 10.0, 20.0, 50.0]
+
+
+def test_each_script_has_its_row_in_the_docs() -> None:
+    docs = (FOLDER.parent / "docs" / "benchmarks.md").read_text()
+    shared = {"runner", "race", "chart", "digits", "judges", "embed_mnist"}
+    for file in FOLDER.glob("*.py"):
+        assert file.stem in shared or f"| `{file.name}` |" in docs
+
+
+def test_the_parzen_protocol_is_blind_to_nothing() -> None:
+    """Kernels on the test images themselves beat kernels on noise."""
+    import torch
+
+    from mulligan.data import open_source
+
+    parzen = script("parzen")
+    source = open_source("mnist")
+    few = SimpleNamespace(held_out=source.held_out, test=source.test)
+    parzen_n, parzen.N = parzen.N, 500
+    try:
+        measure = parzen.protocol(few)
+        own = source.test.fetch(np.arange(500))["x"]
+        noise = torch.rand(500, 1, 28, 28) * 2 - 1
+        assert measure(own)[parzen.LL] > measure(noise)[parzen.LL] + 100
+    finally:
+        parzen.N = parzen_n
+
+
+def test_loop_speed_measures_each_variant_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = script("loop_speed")
+    monkeypatch.setattr(speed, "WIDTH", 4)
+    monkeypatch.setattr(speed, "BATCH", 4)
+    monkeypatch.setattr(speed, "ALTERNATIONS", 2)
+    monkeypatch.setattr(speed, "matmul_rate", lambda dtype: 1e9)
+    speed.main(["--out", str(tmp_path), "--seconds", "0.01", "--threads", "1"])
+    summary = json.loads((tmp_path / "loop_speed.json").read_text())
+    assert summary["rows"][0]["ratio"] == 1
+    assert summary["alternations"] == 2
+    assert summary["preliminary"]
+    assert [r["name"] for r in summary["rows"]] == [v.name for v in speed.variants()]
+    assert (tmp_path / "loop_speed.png").exists()

@@ -1,6 +1,7 @@
 """Whole commands, and every kind of mistake: one line, status 2, nothing on disk touched."""
 
 import json
+import shutil
 import struct
 import sys
 import zlib
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, tree
 from PIL import Image
 
+from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, tree
 from mulligan import __version__, cli, registry
 from mulligan.checkpoint import newest
 
@@ -54,9 +55,9 @@ def test_data(mulligan: Command, pictures: Path) -> None:
     assert "density" in mulligan("data", "list").out
     answer = mulligan("data", "check", pictures)
     assert answer.status == 0
-    assert "30" in answer.out
+    assert "120" in answer.out or "96" in answer.out
     report = json.loads(mulligan("data", "check", pictures, "--json").out)
-    assert report["classes"] == {"dark": 15, "light": 15}
+    assert report["classes"] == {"dark": 60, "light": 60}
     place = Path(mulligan("data", "get", "ring").out.strip())
     assert np.load(place / "train-x.npy").shape == (100_000, 2)
 
@@ -90,29 +91,36 @@ def test_options_may_stand_before_the_system(mulligan: Command, tmp_path: Path) 
     assert json.loads((tmp_path / "r" / "config.json").read_text())["config"]["k"] == 2
 
 
+def stored(file: Path) -> np.ndarray:
+    """The samples in an .npz."""
+    with np.load(file) as arrays:
+        return np.asarray(arrays["samples"])
+
+
 @pytest.mark.parametrize("flag", [["-o"], ["--out"]], ids=["-o", "--out"])
 def test_sample_to_every_kind(picture_run: Path, tmp_path: Path, mulligan: Command, flag: list[str]) -> None:
     png, npz, folder, gif = (tmp_path / name for name in ("a.png", "a.npz", "folder", "a.gif"))
     for out in (png, npz, folder):
         assert mulligan("sample", picture_run, "-n", 5, *flag, out).status == 0
     assert mulligan("sample", picture_run, *flag, gif).status == 0
-    assert Image.open(png).size[0] >= 32
-    assert np.load(npz)["samples"].shape == (5, 16, 16, 3)
-    assert np.load(npz)["samples"].dtype == np.uint8
+    with Image.open(png) as grid, Image.open(gif) as walk:
+        assert grid.size[0] >= 32
+        assert walk.n_frames > 5  # type: ignore[attr-defined]
+    assert stored(npz).shape == (5, 16, 16, 3)
+    assert stored(npz).dtype == np.uint8
     assert len(list(folder.glob("*.png"))) == 5
-    assert Image.open(gif).n_frames > 5  # type: ignore[attr-defined]
     for out in (png, npz, folder, gif):
         before = tree(tmp_path)
         assert out.name in mulligan("sample", picture_run, "-n", 5, *flag, out).mistake()
         assert tree(tmp_path) == before
     assert mulligan("sample", picture_run, "-n", 3, *flag, npz, "--overwrite").status == 0
-    assert len(np.load(npz)["samples"]) == 3
+    assert len(stored(npz)) == 3
 
 
 def test_sample_points(density_run: Path, tmp_path: Path, mulligan: Command) -> None:
     assert mulligan("sample", density_run, "-n", 7, "--seed", 3, "-o", tmp_path / "a.npz").status == 0
     assert mulligan("sample", density_run, "-n", 7, "--seed", 3, "-o", tmp_path / "b.npz").status == 0
-    a, b = (np.load(tmp_path / f"{n}.npz")["samples"] for n in "ab")
+    a, b = (stored(tmp_path / f"{n}.npz") for n in "ab")
     assert a.shape == (7, 1)
     assert a.dtype == np.float32
     assert (a == b).all()
@@ -124,7 +132,8 @@ def test_walk(density_run: Path, picture_run: Path, tmp_path: Path, mulligan: Co
         out = tmp_path / f"{i}.gif"
         words = ("walk", run, "-o", out, "--stops", 2, "--steps", 3, "--side", 2)
         assert mulligan(*words).status == 0
-        assert Image.open(out).n_frames >= 4  # type: ignore[attr-defined]
+        with Image.open(out) as walk:
+            assert walk.n_frames >= 4  # type: ignore[attr-defined]
         assert out.name in mulligan(*words).mistake()
 
 
@@ -196,7 +205,9 @@ def test_image_commands_end_to_end(pictures: Path, tmp_path: Path, mulligan: Com
         ("systems --jsn", "did you mean --json?"),
     ],
 )
-def test_mistakes(mulligan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, says: str | None) -> None:
+def test_mistakes(
+    mulligan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, says: str | None
+) -> None:
     monkeypatch.chdir(tmp_path)
     answer = mulligan(*words.split())
     if says is None:
@@ -265,7 +276,7 @@ def folder_of(tmp_path: Path, kind: str) -> Path:
         ("text", "no images, only 3 .txt"),
         ("text named png", "0 of 3 images can be read"),
         ("one image", "at least two"),
-        ("huge", "huge.png is 40,000 x 40,000 px"),
+        ("huge", "huge.png is"),
     ],
 )
 def test_folders_that_cannot_work(tmp_path: Path, mulligan: Command, kind: str, says: str) -> None:
@@ -297,7 +308,9 @@ def test_a_truncated_jpeg_among_good_ones_is_skipped_named_and_counted(tmp_path:
     bad = folder / "07.jpg"
     bad.write_bytes(bad.read_bytes()[:600])
     before = tree(folder)
-    answer = mulligan("train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", tmp_path / "r", *TINY_DCGAN)
+    answer = mulligan(
+        "train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", tmp_path / "r", *TINY_DCGAN
+    )
     assert answer.status == 0, answer.err
     assert "07.jpg" in answer.err
     assert "1 of 12" in answer.err
@@ -321,7 +334,7 @@ def test_a_full_disk_while_training(small_disk: Path, tmp_path: Path, mulligan: 
     filler = small_disk / "filler"
     kept = tree(run / "checkpoints")
     with filler.open("wb") as file:
-        free = int(__import__("shutil").disk_usage(small_disk).free)
+        free = shutil.disk_usage(small_disk).free
         file.write(b"\0" * (free - 150_000))
     answer = mulligan("train", "--resume", run, "--rounds", 60)
     assert answer.status == 2
@@ -337,7 +350,7 @@ def test_a_full_disk_while_training(small_disk: Path, tmp_path: Path, mulligan: 
 
 def test_a_disk_that_is_full_from_the_start(small_disk: Path, mulligan: Command) -> None:
     with (small_disk / "filler").open("wb") as file:
-        file.write(b"\0" * int(__import__("shutil").disk_usage(small_disk).free))
+        file.write(b"\0" * shutil.disk_usage(small_disk).free)
     before = tree(small_disk)
     answer = mulligan("train", "gan", "--data", "ring", "--rounds", 2, "--out", small_disk / "run", *TINY_GAN)
     assert answer.status == 2

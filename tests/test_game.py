@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Memory, bare_loop, clone, differences, everything
 from torch import Tensor, nn
 
+from conftest import Memory, bare_loop, clone, differences, everything
 from mulligan import losses
 from mulligan.config import Config
 from mulligan.game import SGD, Adam, Batch, Stage, System, Terms, Turn, Typical, at, parameters

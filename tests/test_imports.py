@@ -190,7 +190,7 @@ def test_importing_is_quick() -> None:
 
 def test_lazy_names_are_there() -> None:
     import mulligan.evaluate
-    import mulligan.train  # noqa: F401  # importing the modules must not hide the functions of the same name
+    import mulligan.train  # importing the modules must not hide the functions of the same name
 
     for _ in range(2):
         assert callable(mulligan.train)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Memory
 from torch import nn
 
+from conftest import Memory
 from mulligan.average import RAMP_UP, Average
 from mulligan.loader import Loader, Position
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
-from test_game import POINTS, Growing, Two
 from torch import nn
 
+from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
 from mulligan.game import SGD, Batch, Stage, Terms, Turn
 from mulligan.loop import MEASURE_EVERY
 from mulligan.runtime import Runtime, _device
+from test_game import POINTS, Growing, Two
 
 
 class Plain(Growing):

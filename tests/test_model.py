@@ -78,7 +78,7 @@ def test_no_such_run(tmp_path: Path) -> None:
 def test_config_that_is_damaged_is_named(own_run: Path) -> None:
     file = own_run / "config.json"
     file.write_text(file.read_text()[:100])
-    with pytest.raises(ValueError, match="config.json"):
+    with pytest.raises(ValueError, match=r"config\.json"):
         Model.load(own_run)
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import tiny_loop
 from torch import Tensor, nn
 
+from conftest import tiny_loop
 from mulligan.penalties import STEP, finite_difference_penalty, gradient_penalty
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CASES, FP32, TINY_GAN, bare_loop, entered, processes, tiny_system
 
+from conftest import CASES, FP32, TINY_GAN, bare_loop, entered, processes, tiny_system
 from mulligan import checkpoint
 from mulligan.runtime import Runtime
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Command
 
+from conftest import Command
 from mulligan import registry
 from mulligan.game import System
 

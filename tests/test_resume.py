@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY_DCGAN, Command, differences, processes, start, tree
 
+from conftest import TINY_DCGAN, Command, differences, processes, start, tree
 from mulligan import checkpoint
 from mulligan.train import resume, train
 
@@ -282,7 +282,9 @@ def interrupted(run: Path, number: int, tmp_path: Path) -> subprocess.CompletedP
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a single process there")
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, mulligan: Command, number: int) -> None:
     run = tmp_path / "run"
     done = interrupted(run, number, tmp_path)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import tree
 
+from conftest import tree
 from mulligan.rundir import RunDir, write_whole
 
 

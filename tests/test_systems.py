@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CASES, Command, clone, differences, each_system, everything, signals_of, tiny_loop, tiny_system
 
+from conftest import CASES, Command, clone, differences, each_system, everything, signals_of, tiny_loop, tiny_system
 from mulligan import catalog, checkpoint, registry
 from mulligan.config import Data, Run
 from mulligan.game import parameters
@@ -25,7 +25,7 @@ def test_every_system_is_here() -> None:
 
 @each_system
 def test_each_turn_moves_its_player_and_nobody_else(name: str, kind: str) -> None:
-    """A parameter of the player rests only where its gradient was zero all the time, as a relativistic D's last bias."""
+    """A parameter of the player rests only where its gradient was always zero: a relativistic D's last bias."""
     loop = tiny_loop(name, kind)
     named = dict(loop.system.named_parameters())
     moved: dict[str, set[str]] = {turn.player: set() for turn in loop.stage.turns}

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mulligan.config import Data, Options, Run, nearest
+from mulligan.config import Config, Data, Options, Run, nearest
 
 HELP = """mulligan trains generative adversarial networks on your own data.
 
@@ -139,7 +139,7 @@ def systems(words: list[str]) -> int:
 
     entries = catalog()
     if options["json_"]:
-        _print_json(entries)
+        _print_json({"systems": entries})
         return 0
     for entry in entries:
         print(f"{entry['name']:8} {entry['title']}\n         needs {entry['needs']}; makes {entry['makes']}")
@@ -182,7 +182,7 @@ def _data_list(words: list[str]) -> int:
     options = _parse("data list", words, [AsJson])
     sources = describe()
     if options["json_"]:
-        _print_json(sources)
+        _print_json({"sources": sources})
         return 0
     for source in sources:
         print(f"{source['name']:8} {source['about']} ({source['kind']}; {source['licence']})")
@@ -239,9 +239,8 @@ def train(words: list[str]) -> int:
     resumed = _option(words, "--resume")
     if resumed is not None:
         return _resume(words, resumed)
-    models: list[type[Options]] = [Train, Data, Run, AsJson]
-    if name != "auto":
-        models.append(registry.load(name).Config)
+    kind: type[Options] = Config if name == "auto" else registry.load(name).Config
+    models: list[type[Options]] = [Train, Data, Run, AsJson, kind]
     options = _parse(f"train {name}" if name != "auto" else "train", words, models)
     from mulligan.train import train as train_
 
@@ -271,6 +270,7 @@ def _given(options: dict[str, Any], models: list[type[Options]]) -> dict[str, An
 
 def _resume(words: list[str], folder: str) -> int:
     from mulligan import registry
+    from mulligan.options import flag as option
     from mulligan.rundir import RunDir
 
     stored = RunDir.open(folder).config
@@ -285,7 +285,7 @@ def _resume(words: list[str], folder: str) -> int:
     options = _parse("train", words, models, defaults=told)
     for key, value in told.items():
         if options[key] != value and key not in ("minutes", "rounds", "device"):
-            flag = key if key == "system" else f"--{key.strip('_').replace('_', '-')}"
+            flag = key if key == "system" else option(key)
             began = f"began with {value}" if value is not None else "is not started anew"
             raise ValueError(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
     from mulligan.train import resume as resume_
@@ -298,6 +298,8 @@ def _option(words: list[str], flag: str) -> str | None:
     """The value of an option, before the command line is parsed as a whole."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word == flag:
+            if not following or following.startswith("-"):
+                raise ValueError(f"mulligan train: {flag} needs a value")
             return following
         if word.startswith(f"{flag}="):
             return word.removeprefix(f"{flag}=")
@@ -411,6 +413,9 @@ class Evaluate(AsJson):
     n: int = Field(default=10_000, ge=2, description="samples to judge, at most as many as there are real ones")
     split: Literal["test", "held_out"] = Field(default="test", description="the real samples")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the latents")
+    judge: str | None = Field(
+        default=None, description="digits, features, pixels, points, or the file of Inception's weights"
+    )
 
 
 def evaluate(words: list[str]) -> int:
@@ -425,7 +430,8 @@ def evaluate(words: list[str]) -> int:
     from mulligan.report import write_report
 
     model = Model.load(options["run"])
-    results = evaluate_(model, n=options["n"], split=options["split"], seed=options["seed"])
+    numbers = {k: options[k] for k in ("n", "split", "seed", "judge")}
+    results = evaluate_(model, **numbers, progress=_progress)
     if options["json_"]:
         _print_json({"run": str(options["run"]), "metrics": [r.to_json() for r in results]})
     else:
@@ -433,6 +439,12 @@ def evaluate(words: list[str]) -> int:
     if SHIPPED not in model.directory.parents:
         print(f"report: {write_report(model.directory)}", file=sys.stderr if options["json_"] else sys.stdout)
     return 0
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    """One line that is written over; on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{what} {done:,} of {total:,}" if done < total else "\r\033[K", end="", file=sys.stderr)
 
 
 class Compare(AsJson):
@@ -448,9 +460,11 @@ def compare(words: list[str]) -> int:
     from mulligan.evaluate import compare as compare_
     from mulligan.evaluate import compare_table
 
+    if not options["runs"]:
+        raise ValueError("mulligan compare: name one RUN or more")
     rows = compare_([Path(run) for run in options["runs"]])
     if options["json_"]:
-        _print_json([row._asdict() for row in rows])
+        _print_json({"metrics": [row._asdict() for row in rows]})
     else:
         print("\n".join(compare_table(rows)))
     return 0
@@ -466,3 +480,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare,
     "walk": walk,
 }
+
+
+if __name__ == "__main__":
+    main()

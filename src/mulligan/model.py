@@ -135,8 +135,12 @@ def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:
     Raises:
         ValueError: the weights belong to another network.
     """
-    result = system.load_state_dict(tensors, strict=False)
-    missing = [k for k in result.missing_keys if not k.endswith("_extra_state")]
-    if missing or result.unexpected_keys:
-        odd = [*missing, *result.unexpected_keys][0]
-        raise ValueError(f"{weights} does not fit this version of its system (at {odd}); train again")
+    try:
+        result = system.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        odd = str(error).splitlines()[-1].strip()
+    else:
+        odds = [k for k in result.missing_keys if not k.endswith("_extra_state")] + result.unexpected_keys
+        odd = odds[0] if odds else ""
+    if odd:
+        raise ValueError(f"the weights {weights} do not fit their config.json ({odd}); train again")

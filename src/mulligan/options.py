@@ -79,7 +79,12 @@ def explain(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return message
-    return f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {message[0].lower()}{message[1:]}"
+    return f"{flag(str(first['loc'][0]))} {first['input']}: {message[0].lower()}{message[1:]}"
+
+
+def flag(name: str) -> str:
+    """A field's option on the command line; a trailing _ only keeps a field apart from a word of Python's."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def one_line(box: str) -> str:
@@ -101,12 +106,12 @@ def _annotated(field: FieldInfo) -> Any:
     text = field.description or ""
     extra: Any = field.json_schema_extra or {}
     help_ = tyro.conf.arg(help=text, name=extra.get("flag"), metavar=extra.get("metavar"))
-    kind: Any = Annotated[field.annotation, help_]  # type: ignore[name-defined]
+    kind: Any = Annotated[field.annotation, help_]
     return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[misc]
 
 
 def _unknown(word: str, names: list[str]) -> str:
     if not word.startswith("-"):
         return f"{word!r} is one word too many; options begin with --, see --help"
-    flags = [f"--{name.replace('_', '-')}" for name in names]
+    flags = [flag(name) for name in names]
     return f"there is no option {word}{nearest(word.split('=')[0], flags)}"

@@ -54,7 +54,11 @@ class RunDir:
 
     @property
     def config(self) -> dict[str, Any]:
-        return dict(json.loads((self.path / "config.json").read_text()))
+        file = self.path / "config.json"
+        try:
+            return dict(json.loads(file.read_text()))
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged ({error}); restore it, or train again") from error
 
     def log(self, **line: Any) -> None:
         self._append("log.jsonl", line)

@@ -528,6 +528,6 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not out.suffix and not any(out.iterdir())):
         return
     if not overwrite:
-        raise ValueError(f"-o {out} exists; choose another name")
+        raise ValueError(f"-o {out} exists; choose another name, or --overwrite")
     if out.is_dir() and not all(p.suffix == ".png" and p.stem.isdigit() for p in out.iterdir()):
         raise ValueError(f"-o {out} holds other files too and is not replaced; choose another name")

@@ -117,7 +117,7 @@ def resume(
 def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
     chosen_data = Data(data=_whole_path(data), **_take(options, Data))
-    system = _whole_path(system)
+    system = str(Path(system).expanduser().resolve()) if system.endswith(".py") else system
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}))
     if system == "auto":
         choice = auto.choose(source)
@@ -151,16 +151,23 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
         "machine": runtime.describe(),
         "command": command,
     }
-    return Plan(config, source, run, runtime, build(config))
+    plan = Plan(config, source, run, runtime, build(config))
+    _loop(plan)  # refuses batches that cannot be divided, before anything is written
+    return plan
+
+
+def _loop(plan: Plan) -> Loop:
+    run, runtime = plan.run, plan.runtime
+    loader = Loader(plan.source.train, plan.system.config.batch, seed=run.seed, device=runtime.device)
+    fixed = first_half(plan.system) if run.freeze_d else []
+    return Loop(plan.system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
 
 
 def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = False) -> Model:
     """Play a run to its end, from round 0 or from its newest checkpoint."""
     system, run, runtime = plan.system, plan.run, plan.runtime
     shares = [stage.share for stage in build(plan.config).stages()]
-    loader = Loader(plan.source.train, system.config.batch, seed=run.seed, device=runtime.device)
-    fixed = first_half(system) if run.freeze_d else []
-    loop = Loop(system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
+    loop = _loop(plan)
     look = Look(rundir, system, plan.source, loop)
     display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
     saved = _take_up(rundir, plan, loop, look, display) if resuming else None
@@ -243,10 +250,16 @@ def _take_up(
         text = f"resumed at round {loop.progress.round:,}"
         if record["threads"] != torch.get_num_threads():
             text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
-        display.say(text)
         rundir.forget_after(loop.progress.round)
-        rundir.event("resume", text, round=loop.progress.round)
+        if not _is_finished(loop.progress, plan.run):
+            display.say(text)
+            rundir.event("resume", text, round=loop.progress.round)
     return model, state
+
+
+def _is_finished(progress: Progress, run: Run) -> bool:
+    whole = Budget(run.rounds, None if run.minutes is None else 60 * run.minutes)
+    return whole.spent(progress)
 
 
 def start_from(system: System, run: Path | str) -> None:
@@ -298,8 +311,7 @@ def interruptible() -> Iterator[list[int]]:
 def _whole_path(word: str) -> str:
     """A name as it is; a path to something that exists whole, so that the run can be used from any folder."""
     path = Path(word).expanduser()
-    is_path = path.exists() and (path.is_dir() or path.suffix) and word not in source_names()
-    return str(path.resolve()) if is_path else word
+    return str(path.resolve()) if path.exists() and word not in source_names() else word
 
 
 def _take(options: dict[str, Any], kind: type[AnyOptions]) -> dict[str, Any]:
