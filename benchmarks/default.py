@@ -51,7 +51,7 @@ def question() -> Question:
         ),
         bars=bars,
         lost=digits.collapsed,
-        threads=2,
+        threads=1,
     )
 
 

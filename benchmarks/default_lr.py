@@ -9,7 +9,7 @@ from runner import RESULTS, Case, Chart, Question, main
 
 SECONDS = 60.0
 WIDTH = 32
-RATES = (2e-4, 5e-4, 1e-3, 2e-3)
+RATES = (2e-4, 5e-4, 1e-3, 2e-3, 4e-3)
 
 
 def best() -> float:
@@ -33,7 +33,7 @@ QUESTION = Question(
     references=digits.references,
     charts=(Chart(digits.FD, log=True),),
     lost=digits.collapsed,
-    threads=2,
+    threads=1,
 )
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def start(*words: object, **more: Any) -> subprocess.Popen[str]:
 
 def separate(*words: object, **more: Any) -> Answer:
     process = start(*words, **more)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=280)
     return Answer(process.returncode, out, err)
 
 

@@ -1,6 +1,7 @@
 """The one loop: micro-batches, frozen parts, seeds, norms, and terms that stop being finite."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
 from mulligan.game import SGD, Batch, Stage, Terms, Turn
+from mulligan.look import observing
 from mulligan.loop import MEASURE_EVERY
 from mulligan.runtime import Runtime, _device
 from test_game import POINTS, Growing, Two
@@ -157,3 +159,18 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"--device cuda: torch sees no such device here; try --device cpu"):
         _device("cuda", 0)
+
+
+def test_observing_puts_everything_back() -> None:
+    system = tiny_system("dcgan", "image")
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    with suppress(ZeroDivisionError), observing(system):
+        torch.rand(5)
+        assert not system.D.training
+        assert not torch.is_grad_enabled()
+        raise ZeroDivisionError
+    assert torch.equal(torch.rand(1), expected)
+    assert all(m.training for m in system.modules())
+    assert torch.is_grad_enabled()

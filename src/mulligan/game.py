@@ -157,15 +157,20 @@ class System(nn.Module, ABC):
 class Typical(System):
     """The typical kind: a random vector in, a sample out, one G and one D.
 
-    A subclass builds `self.G` (z -> x) and `self.D` (x -> logits), and has a `z_dim` in its Config.
+    A subclass builds `self.G` (z -> x) and `self.D` (x -> logits). z has its Config's `z_dim` dimensions; a system
+    in which that follows from the data sets `self.z_dim`.
     """
 
     G: nn.Module
     D: nn.Module
 
+    def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
+        super().__init__(config, signals)
+        self.z_dim: int = config.z_dim or 0
+
     def latent(self, n: int) -> Tensor:
         """z ~ N(0, I)."""
-        return torch.randn(n, self.config.z_dim, device=self.device)
+        return torch.randn(n, self.z_dim, device=self.device)
 
     def fake(self, n: int) -> Tensor:
         """n samples from fresh latents."""

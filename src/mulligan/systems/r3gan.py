@@ -9,13 +9,15 @@ With f(t) = -log(1 + exp(-t)):  L = E[f(D(G(z)) - D(x))], D maximises, G minimis
 Differs: `penalty=finite` estimates both penalties by finite differences (penalties.py), at a fraction of the cost;
 no augmentation; D halves by averaging 2x2 pixels, not with a [1, 2, 1] filter; the cosine schedules of γ, learning
 rate and β2 run over `burn_in` images. Widths are CPU-sized by default; the paper's are 768 at the smallest maps. There
-is an MLP for points, and `network=plain` takes DCGAN's networks, which a CPU plays twenty times as fast.
+is an MLP for points, whose D also sees waves of x, and `network=plain` takes DCGAN's networks, which a CPU plays
+twenty times as fast.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -35,24 +37,51 @@ from mulligan.signals import Signal
 
 
 class Config(BaseConfig):
-    batch: int = Field(default=64, ge=2, description="samples in a batch")
+    batch: int = Field(default=128, ge=2, description="samples in a batch")
     network: Literal["residual", "plain"] = Field(
         default="residual", description="the paper's networks for images, or DCGAN's with no BatchNorm in D"
     )
-    z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
-    width: int = Field(default=64, ge=16, multiple_of=16, description="channels of the smallest maps; points: units")
-    gamma: float = Field(default=1.0, ge=0, description="γ, weight of both penalties, at the start")
-    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; by default a tenth")
-    lr: float = Field(default=2e-4, gt=0, description="learning rate at the start")
-    lr_end: float | None = Field(default=None, gt=0, description="learning rate after burn_in; by default a quarter")
-    burn_in: int = Field(default=20_000_000, ge=1, description="samples over which the schedules run")
-    penalty: Literal["finite", "exact"] = Field(
-        default="finite", description="R1 and R2 by finite differences, or by double backward"
+    z_dim: int | None = Field(default=None, ge=1, description="dimensions of the latent z; 64, for points 2")
+    width: int | None = Field(
+        default=None, ge=16, multiple_of=16, description="channels of the smallest maps, 64; units for points, 128"
+    )
+    gamma: float | None = Field(
+        default=None, ge=0, description="γ, weight of both penalties, at the start; 1, for points 0.05"
+    )
+    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 500")
+    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 2e-3")
+    lr_end: float | None = Field(default=None, gt=0, description="after burn_in; lr / 4, for points lr / 50")
+    burn_in: int | None = Field(
+        default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 1,000,000"
+    )
+    penalty: Literal["finite", "exact"] | None = Field(
+        default=None,
+        description="R1 and R2 by finite differences, the default, or by double backward, for points the default",
     )
 
     @classmethod
     def tiny(cls) -> Config:
         return cls(batch=8, z_dim=8, width=16)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values that depend on the data, where the Config leaves them open."""
+
+    z_dim: int
+    width: int
+    gamma: float
+    lr: float
+    burn_in: int
+    penalty: str
+    falls: tuple[float, float]  # by which γ and lr are divided over burn_in
+
+
+SETTINGS = {
+    "image": Settings(64, 64, 1.0, 2e-4, 20_000_000, "finite", (10, 4)),
+    # modes far narrower than the distances between them: γ must start high to find all, and end low to be sharp
+    "points": Settings(2, 128, 0.05, 2e-3, 1_000_000, "exact", (500, 50)),
+}
 
 
 class R3GAN(Typical):
@@ -63,16 +92,19 @@ class R3GAN(Typical):
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
-        self.G, self.D = networks(config, signals["x"])
-        self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
+        given = {k: v for k, v in config.model_dump().items() if v is not None and k in Settings.__annotations__}
+        self.settings = replace(SETTINGS[signals["x"].kind], **given)
+        self.z_dim = self.settings.z_dim
+        self.G, self.D = networks(config.network, self.settings, signals["x"])
+        self.penalty = gradient_penalty if self.settings.penalty == "exact" else finite_difference_penalty
         self.register_buffer("seen", torch.tensor(0.0))  # samples, for the schedule of γ
 
     def stages(self) -> Iterator[Stage]:
-        c = self.config
-        lr_end = c.lr / 4 if c.lr_end is None else c.lr_end
+        s = self.settings
+        lr_end = self.config.lr_end or s.lr / s.falls[1]
         rule = Adam(
-            lr=lambda seen: cosine(c.lr, lr_end, seen / c.burn_in),
-            betas=(0.0, lambda seen: cosine(0.9, 0.99, seen / c.burn_in)),
+            lr=lambda seen: cosine(s.lr, lr_end, seen / s.burn_in),
+            betas=(0.0, lambda seen: cosine(0.9, 0.99, seen / s.burn_in)),
         )
         d = Turn("D", (self.D,), self.d_loss, rule, after=self._count)
         yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)))
@@ -82,10 +114,10 @@ class R3GAN(Typical):
 
     def gamma(self) -> Tensor:
         """γ, falling along a cosine from start to end."""
-        c = self.config
-        end = c.gamma / 10 if c.gamma_end is None else c.gamma_end
-        done = (self.seen / c.burn_in).clamp(max=1)
-        gamma: Tensor = end + (c.gamma - end) * (1 + torch.cos(math.pi * done)) / 2
+        s, end = self.settings, self.config.gamma_end
+        end = s.gamma / s.falls[0] if end is None else end
+        done = (self.seen / s.burn_in).clamp(max=1)
+        gamma: Tensor = end + (s.gamma - end) * (1 + torch.cos(math.pi * done)) / 2
         return gamma
 
     def d_loss(self, batch: Batch) -> Terms:
@@ -106,16 +138,34 @@ def cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
+def networks(network: str, s: Settings, signal: Signal) -> tuple[nn.Module, nn.Module]:
     """(G, D) for images or points."""
     if signal.kind == "points":
         d = signal.shape[0]
         assert d is not None
-        return mlp(c.z_dim, d, c.width, 3), nn.Sequential(mlp(d, 1, c.width, 3), nn.Flatten(0))
-    if c.network == "plain":
-        G = ConvGenerator(signal.shape, c.z_dim, c.width)
-        return G, ConvDiscriminator(signal.shape, c.width, norm=False)
-    return Generator(signal.shape, c.z_dim, c.width), Discriminator(signal.shape, c.width)
+        waves = Waves(d)
+        D = nn.Sequential(waves, mlp(waves.d_out, 1, s.width, 3), nn.Flatten(0))
+        return mlp(s.z_dim, d, s.width, 3), D
+    if network == "plain":
+        G = ConvGenerator(signal.shape, s.z_dim, s.width)
+        return G, ConvDiscriminator(signal.shape, s.width, norm=False)
+    return Generator(signal.shape, s.z_dim, s.width), Discriminator(signal.shape, s.width)
+
+
+class Waves(nn.Module):
+    """x (N, d) -> (N, d + 2n): x beside sines and cosines of fixed random projections (Tancik et al. 2020,
+    2006.10739), without which an MLP takes very long to bend around modes much narrower than their distances."""
+
+    B: Tensor
+
+    def __init__(self, d: int, n: int = 32, frequency: float = 6.0) -> None:
+        super().__init__()
+        self.register_buffer("B", torch.randn(d, n) * frequency / math.sqrt(d / 2))
+        self.d_out = d + 2 * n
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x @ self.B
+        return torch.cat([x, h.sin(), h.cos()], 1)
 
 
 GROUP = 16  # channels in a group of the 3x3 convolutions
