@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -147,6 +147,8 @@ def values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is tuple:
         return "one or more"
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if get_origin(kinds[0]) is Literal:  # one of some words, or nothing
+        kinds = list(get_args(kinds[0]))
     if all(isinstance(kind, str) for kind in kinds):
         return ", ".join(code(str(kind)) for kind in kinds)
     words = {int: "whole number", float: "number", bool: "yes or no", str: "text"}
