@@ -8,8 +8,8 @@ G: ReLU layers; D: two maxout layers with dropout. Images are flattened and G en
 For points the networks are narrower, G's output is linear, and dropout and weight ranges are not those of MNIST.
 
 Differs: D and G play in turn, each on fresh noise; the reference code updates both from one batch. Momentum and
-learning rate follow the images seen instead of epochs. Points use Adam, and a learning rate that falls to a
-hundredth in the last part of `decay_images`, so that D comes to rest at its optimum.
+learning rate follow the images seen instead of epochs. Points use Adam, a G
+slower than D, and learning rates that fall to a hundredth over `decay_images`, so that D comes to rest at its optimum.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Config(BaseConfig):
     loss: Literal["nonsaturating", "saturating"] = Field(
         default="nonsaturating", description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))"
     )
-    prior: Literal["uniform", "gaussian"] = Field(default="uniform", description="p_z, the noise prior")
+    prior: Literal["uniform", "gaussian"] | None = Field(
+        default=None, description="p_z, the noise prior: uniform for images, Gaussian for points by default"
+    )
     z_dim: int | None = Field(default=None, ge=1, description="dimensions of z; 100, for points 1 or 2")
     k: int = Field(default=1, ge=1, description="steps of D for each of G (algorithm 1)")
     g_width: int | None = Field(default=None, ge=1, description="units of G's hidden layers; 1200, points 64")
@@ -43,9 +45,10 @@ class Config(BaseConfig):
     dropout: bool | None = Field(
         default=None, description="in D: drops 0.2 of its input, 0.5 of its units; images only by default"
     )
-    lr: float | None = Field(default=None, gt=0, description="0.1 by SGD for images, 2e-3 by Adam for points")
+    lr: float | None = Field(default=None, gt=0, description="of D: 0.1 by SGD for images, 5e-3 by Adam for points")
+    g_lr: float | None = Field(default=None, gt=0, description="of G: as D's for images, 0.15 of D's for points")
     decay_images: int = Field(
-        default=4_000_000, ge=1, description="points only: samples seen when the learning rate has fallen"
+        default=400_000, ge=1, description="points only: samples seen when the learning rates have fallen"
     )
 
     @classmethod
@@ -73,16 +76,18 @@ class GAN(Typical):
             init_uniform(self.D, 0.005)
 
     def stages(self) -> Iterator[Stage]:
-        c, rule = self.config, self._optimizer()
-        d = Turn("D", (self.D,), self.d_loss, rule, repeat=c.k)
-        yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)), begin=self._begin)
+        c = self.config
+        lr = c.lr or (0.1 if self.is_image else 5e-3)
+        # with a slow G, D stays near the optimum that belongs to the present G, which is what the 1-D figure shows
+        g_lr = c.g_lr or (lr if self.is_image else 0.15 * lr)
+        d = Turn("D", (self.D,), self.d_loss, self._optimizer(lr), repeat=c.k)
+        g = Turn("G", (self.G,), self.g_loss, self._optimizer(g_lr))
+        yield Stage("train", (d, g), begin=self._begin)
 
-    def _optimizer(self) -> Adam | SGD:
+    def _optimizer(self, lr: float) -> Adam | SGD:
         c = self.config
         if not self.is_image:
-            lr = c.lr or 2e-3
             return Adam(lambda seen: lr * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, seen / c.decay_images))))
-        lr = c.lr or 0.1
         epoch = 50_000  # images; the reference counts updates of 100 and epochs of 50,000
         return SGD(
             lr=lambda seen: max(1e-6, lr / 1.000004 ** (seen / 100)),
@@ -112,7 +117,7 @@ class GAN(Typical):
 
     def latent(self, n: int) -> Tensor:
         """z (n, z_dim), uniform in [-1, 1] or standard Gaussian."""
-        if self.config.prior == "gaussian":
+        if (self.config.prior or ("uniform" if self.is_image else "gaussian")) == "gaussian":
             return torch.randn(n, self.z_dim, device=self.device)
         return torch.rand(n, self.z_dim, device=self.device) * 2 - 1
 
