@@ -21,9 +21,7 @@ LIMIT = 2_000_000  # bytes
 def main(minutes: float) -> None:
     run = Path("runs/ship-digits")
     command = f"python benchmarks/ship_digits.py {minutes:g}"
-    model = (
-        resume(run) if run.exists() else mulligan.train("auto", "mnist", minutes=minutes, out=run, command=command)
-    )
+    model = resume(run) if run.exists() else mulligan.train("auto", "mnist", minutes=minutes, out=run, command=command)
     newest, _ = checkpoint.newest(run / "checkpoints")
     assert newest is not None
     tensors, average = checkpoint.load_model(newest / "model.safetensors")

@@ -34,7 +34,7 @@ class Data(Options):
     """Which data, and how images are brought to one size."""
 
     data: str = Field(default="mnist", description="a name, a folder of images, or a .npy, .npz or .csv file")
-    size: int | None = Field(default=None, ge=4, le=1024, description="side of the images in px")
+    size: int | None = Field(default=None, ge=4, le=2048, description="side of the images in px")
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="how images become square")
     alpha: bool = Field(default=False, description="keep transparency as a fourth channel")
 

@@ -84,8 +84,9 @@ class Runtime:
 def keep_freed_memory(on: bool = True) -> None:
     """Have the C library keep the memory that tensors free, instead of giving it back to the system each time.
 
-    Every activation of a round is allocated anew; the page faults of fresh memory made an element-wise operation
-    on 25 MB three to five times slower. Only glibc can be told; elsewhere nothing happens. `on=False` is for
+    Every activation of a round is allocated anew, and fresh memory must be faulted in page by page: in a new process
+    an element-wise operation on 25 MB took three times as long. benchmarks/loop_speed.py says what it is worth in a
+    whole round. Only glibc can be told; elsewhere nothing happens. `on=False`, glibc's first setting, is for
     benchmarks.
     """
     if not sys.platform.startswith("linux"):

@@ -5,7 +5,7 @@ The GAN game between two strided convolutional networks without hidden fully con
 Reference code: github.com/Newmu/dcgan_code.
 
 Differs: kernels are 4x4, so that stride 2 covers every pixel equally often (the reference's 5x5 leave a checkerboard);
-no weight decay; sides other than 64 by choosing the first map's side (28 = 7 * 4).
+z is Gaussian, not uniform; no weight decay; sides other than 64 by choosing the first map's side (28 = 7 * 4).
 """
 
 from __future__ import annotations

@@ -48,9 +48,9 @@ class Config(BaseConfig):
     gamma: float | None = Field(
         default=None, ge=0, description="γ, weight of both penalties, at the start; 1, for points 0.05"
     )
-    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 500")
-    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 2e-3")
-    lr_end: float | None = Field(default=None, gt=0, description="after burn_in; lr / 4, for points lr / 50")
+    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 5000")
+    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 3e-3")
+    lr_end: float | None = Field(default=None, gt=0, description="after burn_in; lr / 4, for points lr / 100")
     burn_in: int | None = Field(
         default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 1,000,000"
     )
@@ -80,7 +80,7 @@ class Settings:
 SETTINGS = {
     "image": Settings(64, 64, 1.0, 2e-4, 20_000_000, "finite", (10, 4)),
     # modes far narrower than the distances between them: γ must start high to find all, and end low to be sharp
-    "points": Settings(2, 128, 0.05, 2e-3, 1_000_000, "exact", (500, 50)),
+    "points": Settings(2, 128, 0.05, 3e-3, 1_000_000, "exact", (5000, 100)),
 }
 
 
