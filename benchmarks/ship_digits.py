@@ -9,11 +9,12 @@ import json
 import sys
 from pathlib import Path
 
+from safetensors.torch import save_file
+
 import mulligan
 from mulligan import checkpoint
 from mulligan.model import SHIPPED
 from mulligan.train import resume
-from safetensors.torch import save_file
 
 LIMIT = 2_000_000  # bytes
 

@@ -20,13 +20,15 @@ class Choice:
     why: str = ""
 
 
-# Learning rates far above the papers', β1 = 0, one step of D for each of G: docs/log.md has the runs that chose them.
+# A learning rate far above the paper's, β1 = 0, one step of D for each of G, and a hidden layer in D that sees the
+# whole image: docs/log.md has the runs that chose them.
 IMAGES: dict[str, Any] = {
     "network": "plain",
     "batch": 64,
     "z_dim": 64,
     "g_width": 32,
     "d_width": 32,
+    "d_hidden": 128,
     "n_dis": 1,
     "lr": 3e-3,
     "beta2": 0.99,

@@ -81,21 +81,20 @@ class Runtime:
         return f"{name}, {'bf16' if self.bf16 else 'fp32'}" + (f", {self.world} ranks" if self.world > 1 else "")
 
 
-def keep_freed_memory(on: bool = True) -> None:
+def keep_freed_memory() -> None:
     """Have the C library keep the memory that tensors free, instead of giving it back to the system each time.
 
     Every activation of a round is allocated anew, and fresh memory must be faulted in page by page: in a new process
     an element-wise operation on 25 MB took three times as long. benchmarks/loop_speed.py says what it is worth in a
-    whole round. Only glibc can be told; elsewhere nothing happens. `on=False`, glibc's first setting, is for
-    benchmarks.
+    whole round. Only glibc can be told; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return
     m_trim_threshold, m_mmap_threshold = -1, -3  # from glibc's malloc.h
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(m_mmap_threshold, 1 << 30 if on else 128 << 10)
-        libc.mallopt(m_trim_threshold, (1 << 31) - 1 if on else 128 << 10)
+        libc.mallopt(m_mmap_threshold, 1 << 30)
+        libc.mallopt(m_trim_threshold, (1 << 31) - 1)
 
 
 def _device(name: str, local_rank: int) -> torch.device:

@@ -59,10 +59,19 @@ class ConvDiscriminator(nn.Module):
     """x (N, C, S, S) -> logits (N,): strided convolutions, LeakyReLU 0.2, BatchNorm after all but the first.
 
     `norm=False` leaves BatchNorm out, as gradient penalties and spectral normalisation ask; `wrap` is applied to
-    each layer with weights.
+    each layer with weights. `hidden` units between the last map and the logit, 0 for none as in the paper, let D judge
+    how parts of an image go together, which strided convolutions alone hardly do in so few layers.
     """
 
-    def __init__(self, shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity) -> None:
+    def __init__(
+        self,
+        shape: tuple[int | None, ...],
+        width: int,
+        *,
+        norm: bool = True,
+        wrap: Wrap = identity,
+        hidden: int = 0,
+    ) -> None:
         super().__init__()
         channels, size = square(shape)
         side, halvings = first_map(size)
@@ -71,7 +80,11 @@ class ConvDiscriminator(nn.Module):
         for a, b in pairwise(widths):
             layers.append(wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm)))
             layers += [nn.BatchNorm2d(b), nn.LeakyReLU(0.2)] if norm else [nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), wrap(nn.Linear(widths[-1] * side * side, 1)))
+        n = widths[-1] * side * side
+        layers.append(nn.Flatten())
+        if hidden:
+            layers += [wrap(nn.Linear(n, hidden)), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, wrap(nn.Linear(hidden or n, 1)))
         if wrap is identity:
             self.apply(init_normal)
 

@@ -34,6 +34,7 @@ class Config(BaseConfig):
     z_dim: int = Field(default=128, ge=1, description="dimensions of the latent z")
     g_width: int = Field(default=256, ge=1, description="channels of G (plain: of its last map but one)")
     d_width: int = Field(default=128, ge=1, description="channels of D (plain: of its first map)")
+    d_hidden: int = Field(default=0, ge=0, description="plain: units of a layer before D's logit; 0: none")
     n_dis: int = Field(default=5, ge=1, description="steps of D for each of G")
     lr: float = Field(default=2e-4, gt=0, description="α, learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
@@ -83,6 +84,6 @@ def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
         return mlp(c.z_dim, d, c.g_width, 3), nn.Sequential(mlp(d, 1, c.d_width, 3, wrap=spectral_norm), nn.Flatten(0))
     if c.network == "plain":
         G: nn.Module = ConvGenerator(signal.shape, c.z_dim, c.g_width)
-        return G, ConvDiscriminator(signal.shape, c.d_width, norm=False, wrap=spectral_norm)
+        return G, ConvDiscriminator(signal.shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden)
     G = ResidualGenerator(signal.shape, c.z_dim, c.g_width)
     return G, ResidualDiscriminator(signal.shape, c.d_width, wrap=spectral_norm)
