@@ -119,8 +119,10 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
     chosen_data = Data(data=_whole_path(data), **_take(options, Data))
     system = str(Path(system).expanduser().resolve()) if system.endswith(".py") else system
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}))
+    chosen = ""
     if system == "auto":
         choice = auto.choose(source)
+        chosen = f"auto chose {choice.system}: it {choice.why}"
         system, options = choice.system, {**choice.options, **options}
     kind = registry.load(system)
     unknown = [k for k in options if k not in {**Run.model_fields, **kind.Config.model_fields}]
@@ -150,6 +152,7 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
         },
         "machine": runtime.describe(),
         "command": command,
+        "auto": chosen,
     }
     plan = Plan(config, source, run, runtime, build(config))
     _loop(plan)  # refuses batches that cannot be divided, before anything is written
@@ -212,6 +215,8 @@ def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:
     if plan.runtime.rank > 0:
         return
     rundir.event("start", f"{plan.config['system']} began to train on {plan.source.name}", round=0)
+    if plan.config.get("auto"):
+        display.say(plan.config["auto"])
     for note in plan.source.notes:
         display.say(note)
         rundir.event("warning", note, round=0)
