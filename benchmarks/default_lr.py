@@ -9,7 +9,7 @@ from runner import RESULTS, Case, Chart, Question, main
 
 SECONDS = 60.0
 WIDTH = 32
-RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 
 
 def best() -> float:
@@ -29,7 +29,7 @@ QUESTION = Question(
     cases=tuple(
         Case(f"dcgan-{lr:g}", "dcgan", "mnist", 0, SECONDS, {"width": WIDTH, "lr": lr}, (1.0,)) for lr in RATES
     ),
-    judge=digits.judge,
+    judge=digits.chooser,
     references=digits.references,
     charts=(Chart(digits.FD, log=True),),
     lost=digits.collapsed,

@@ -1,4 +1,4 @@
-"""What the benchmarks on MNIST share: the shipped digit judge on 10,000 test images."""
+"""What the benchmarks on MNIST share: the shipped digit judge on 10,000 test images, or held-out ones to choose by."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FD, LEAST, MOST = "FD (digit judge)", "smallest digit share", "largest digit sha
 
 
 class Judge:
-    """Compares images (N, 1, 28, 28) with the test images, as `mulligan evaluate` does."""
+    """Compares images (N, 1, 28, 28) with those of a split, as `mulligan evaluate` does."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, split: str = "test") -> None:
         self.extractor = Digits()
-        self.real: Gaussian = gaussian(self.extractor(torch.cat(list(real_samples(source.test, N)))))
+        self.real: Gaussian = gaussian(self.extractor(torch.cat(list(real_samples(source.splits[split], N)))))
 
     def __call__(self, x: Tensor) -> Metrics:
         features = self.extractor(to_8_bit(x))
@@ -39,15 +39,20 @@ def judge(source: Source) -> Callable[[Contestant], Metrics]:
     return lambda c: against(c.generate(N))
 
 
+def chooser(source: Source) -> Callable[[Contestant], Metrics]:
+    """For benchmarks that choose a setting: the test images are for those that report."""
+    against = Judge(source, "held_out")
+    return lambda c: against(c.generate(N))
+
+
 def references(source: Source) -> dict[str, Metrics]:
     """Real images of another split, and a generator that learned each pixel's mean and spread."""
     against = Judge(source)
     real = against(torch.cat(list(real_samples(source.held_out, N))))
     return {
-        FD: {"real data": real[FD]},
+        FD: {"real data": real[FD], "trivial": against(torch.cat(list(trivial_samples(source, N))))[FD]},
         LEAST: {"real data": real[LEAST]},
         MOST: {"real data": real[MOST]},
-        "trivial": {FD: against(torch.cat(list(trivial_samples(source, N))))[FD]},
     }
 
 

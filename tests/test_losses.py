@@ -108,3 +108,14 @@ def test_a_batch_is_the_mean_of_its_halves(loss: Callable[..., dict[str, Tensor]
     for name, value in whole.items():
         assert value.shape == ()
         assert value.item() == pytest.approx((first[name] + second[name]).item() / 2, rel=1e-12)
+
+
+def test_logits_of_half_width_give_losses_in_float32() -> None:
+    """At logits near 100 bfloat16 cannot tell 100.1 from 100: the difference must be taken in float32."""
+    real, fake = torch.tensor([100.0], dtype=torch.bfloat16), torch.tensor([101.0], dtype=torch.bfloat16)
+    terms = {
+        **losses.d_minimax(real, fake), **losses.d_hinge(real, fake), **losses.d_relativistic(real, fake),
+        **losses.g_saturating(fake), **losses.g_nonsaturating(fake), **losses.g_hinge(fake),
+        **losses.g_relativistic(real, fake),
+    }  # fmt: skip
+    assert {t.dtype for t in terms.values()} == {torch.float32}

@@ -11,16 +11,19 @@ import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "load", "train"]
+__all__ = ["Interrupted", "evaluate", "load", "resume", "train"]
 
 if TYPE_CHECKING:
     from mulligan.evaluate import evaluate as evaluate
     from mulligan.model import load as load
+    from mulligan.train import Interrupted as Interrupted
+    from mulligan.train import resume as resume
     from mulligan.train import train as train
 
 
 def __getattr__(name: str) -> Any:
-    homes = {"train": "mulligan.train", "load": "mulligan.model", "evaluate": "mulligan.evaluate"}
+    homes = {"load": "mulligan.model", "evaluate": "mulligan.evaluate"}
+    homes |= dict.fromkeys(("train", "resume", "Interrupted"), "mulligan.train")
     if name not in homes:
         raise AttributeError(f"module 'mulligan' has no attribute {name!r}")
     return getattr(importlib.import_module(homes[name]), name)

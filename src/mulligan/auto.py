@@ -1,6 +1,6 @@
 """`auto`: the system and settings that measurement found best for what the data is.
 
-benchmarks/default.py holds the race that decided, and its results.
+docs/log.md has the trials that chose them; benchmarks/default.py races the choice for images against a tuned DCGAN.
 """
 
 from __future__ import annotations

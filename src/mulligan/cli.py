@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mulligan.config import Config, Data, Options, Run, nearest
+from mulligan.config import Auto, Data, Options, Run, nearest
 
 HELP = """mulligan trains generative adversarial networks on your own data.
 
@@ -66,6 +66,12 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("mulligan: stopped", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        advice = "lower --batch, --size or a width, or raise --micro-batches"
+        print(f"mulligan: the memory does not suffice; {advice}", file=sys.stderr)
+        return 2
 
 
 def _mistake(error: ValueError) -> str:
@@ -239,7 +245,7 @@ def train(words: list[str]) -> int:
     resumed = _option(words, "--resume")
     if resumed is not None:
         return _resume(words, resumed)
-    kind: type[Options] = Config if name == "auto" else registry.load(name).Config
+    kind: type[Options] = Auto if name == "auto" else registry.load(name).Config
     models: list[type[Options]] = [Train, Data, Run, AsJson, kind]
     options = _parse(f"train {name}" if name != "auto" else "train", words, models)
     from mulligan.train import train as train_
@@ -317,7 +323,7 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         print(f"mulligan: saved; go on with: mulligan train --resume {stop}", file=sys.stderr)
         return 130
     except FloatingPointError as error:
-        print(f"mulligan: {error}; lower --lr or take another --seed", file=sys.stderr)
+        print(f"mulligan: {error}; take another --seed, or a system with a lower --lr", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -325,9 +331,9 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
             file=sys.stderr,
         )
         return 130
-    write_report(model.directory)
     if int(os.environ.get("RANK", "0")) > 0:
         return 0
+    write_report(model.directory)
     if as_json:
         _print_json({"run": str(model.directory), "round": model.round, "model": model.hash})
     else:

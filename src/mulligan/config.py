@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,12 @@ class Data(Options):
     size: int | None = Field(default=None, ge=4, le=2048, description="side of the images in px")
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="how images become square")
     alpha: bool = Field(default=False, description="keep transparency as a fourth channel")
+
+
+class Auto(Options):
+    """The one option of a system that `auto` leaves to the user."""
+
+    batch: int | None = Field(default=None, ge=2, le=65536, description="samples in a batch, if not auto's choice")
 
 
 class Run(Options):
@@ -68,8 +74,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(known)}"
-
-
-def changed(options: Options) -> dict[str, Any]:
-    """The options that differ from their defaults."""
-    return {k: v for k, v in options.model_dump().items() if v != type(options).model_fields[k].default}

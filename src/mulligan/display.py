@@ -25,7 +25,6 @@ class Display:
         self.console = Console(stderr=True, highlight=False)
         self.live: Live | None = None
         self.printed = -PLAIN_EVERY
-        self.first: tuple[float, int] | None = None
 
     def __enter__(self) -> Display:
         if not self.quiet and self.console.is_terminal:

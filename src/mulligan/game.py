@@ -124,6 +124,7 @@ class System(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.signals = signals
+        self.images = 0  # seen so far; the loop keeps it, for losses with a schedule
         self.makes: dict[str, Signal] = {"x": signals["x"]}
 
     @abstractmethod

@@ -47,14 +47,16 @@ class Look:
 
     def take_up(self, record: dict[str, Any]) -> None:
         """Go on from a checkpoint's record."""
-        self.best, self.vital = tuple(record["best"]), record["vital"]
+        self.best = tuple(record["best"]) if record["best"] else None
+        self.vital = record["vital"]
         self.looked = self.saved = record["round"]
         self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
 
     def _observe(self) -> None:
         with observing(self.system), self.loop.average.swapped():
             self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
-            self.vital["FD"] = self.quick(self._generate)
+            if np.isfinite(fd := self.quick(self._generate)):
+                self.vital["FD"] = fd
             self._picture()
         self.looked = self.loop.progress.round
 
@@ -109,8 +111,9 @@ class Look:
     def _save(self) -> None:
         p = self.loop.progress
         name = f"{p.round:06d}"
-        if self.best is None or self.vital["FD"] < self.best[0]:
-            self.best = (self.vital["FD"], name)
+        fd = self.vital.get("FD")
+        if fd is not None and (self.best is None or fd < self.best[0]):
+            self.best = (fd, name)
         record = {
             "round": p.round,
             "stage": p.stage,
@@ -122,7 +125,7 @@ class Look:
             "torch": torch.__version__,
         }
         checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
-        checkpoint.prune(self.rundir.checkpoints, self.best[1])
+        checkpoint.prune(self.rundir.checkpoints, self.best[1] if self.best else None)
         self.saved = p.round
         self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)
 

@@ -62,8 +62,10 @@ class Loop:
         if loader.batch % shards:
             raise ValueError(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
 
-    def enter(self, number: int, stage: Stage, saved: Saved | None = None) -> None:
-        """Take up stage number `number`, fresh or from a checkpoint's (model, state)."""
+    def enter(
+        self, number: int, stage: Stage, saved: Saved | None = None, start: dict[str, Tensor] | None = None
+    ) -> None:
+        """Take up stage number `number`: from a checkpoint's (model, state), or fresh, with `start`'s weights."""
         self.stage = stage
         self.system.to(self.runtime.device).train()
         if any(p.dim() == 4 for p in self.system.parameters()):
@@ -73,6 +75,8 @@ class Loop:
             p.stage, p.stage_round, p.stage_seconds = number, 0, 0.0
             if stage.begin is not None:
                 stage.begin(self.loader)
+            if start is not None and number == 0:
+                self.system.load_state_dict(start, strict=False)
         else:
             self.system.load_state_dict(saved[0])
         self.runtime.broadcast(self.system)  # stages may have drawn new weights
@@ -98,6 +102,7 @@ class Loop:
 
     def _play_turn(self, number: int, turn: Turn) -> None:
         optimizer, learns = self.optimizers[number], self.learns[number]
+        self.system.images = self.progress.images
         for group in optimizer.param_groups:
             group.update(turn.optimizer.settings(self.progress.images))
         self._freeze_all_but(learns)

@@ -3,7 +3,8 @@
 Each objective is a pair `d_<name>(real, fake)` and `g_<name>(...)`. Logits have shape (N,) or (N, 1, h, w) for
 patch discriminators; every loss is a mean over all of them, so it does not depend on how a batch is split.
 D(x) in the papers is sigmoid(logit); log sigmoid(t) = -softplus(-t) and log(1 - sigmoid(t)) = -softplus(t), which
-stay finite where the logarithm of a sigmoid does not.
+stay finite where the logarithm of a sigmoid does not. Losses are computed in float32 whatever the logits are: bfloat16
+has three digits, and a difference of two logits soon none.
 """
 
 from __future__ import annotations
@@ -12,36 +13,41 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 
+def wide(logits: Tensor) -> Tensor:
+    """In float32 at least."""
+    return logits.float() if logits.element_size() < 4 else logits
+
+
 def d_minimax(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """-E[log D(x)] - E[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1, negated: D minimises)."""
-    return {"real": softplus(-real).mean(), "fake": softplus(fake).mean()}
+    return {"real": softplus(-wide(real)).mean(), "fake": softplus(wide(fake)).mean()}
 
 
 def g_saturating(fake: Tensor) -> dict[str, Tensor]:
     """E[log(1 - D(G(z)))] (Goodfellow et al. 2014, eq. 1): its gradient fades where D rejects the fakes."""
-    return {"adv": -softplus(fake).mean()}
+    return {"adv": -softplus(wide(fake)).mean()}
 
 
 def g_nonsaturating(fake: Tensor) -> dict[str, Tensor]:
     """-E[log D(G(z))] (Goodfellow et al. 2014, section 3, the form used in practice)."""
-    return {"adv": softplus(-fake).mean()}
+    return {"adv": softplus(-wide(fake)).mean()}
 
 
 def d_hinge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] (Miyato et al. 2018, eq. 16, negated)."""
-    return {"real": relu(1 - real).mean(), "fake": relu(1 + fake).mean()}
+    return {"real": relu(1 - wide(real)).mean(), "fake": relu(1 + wide(fake)).mean()}
 
 
 def g_hinge(fake: Tensor) -> dict[str, Tensor]:
     """-E[D(G(z))] (Miyato et al. 2018, eq. 17)."""
-    return {"adv": -fake.mean()}
+    return {"adv": -wide(fake).mean()}
 
 
 def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(x) - D(G(z))))], each real sample paired with one fake (Huang et al. 2024, eq. 2)."""
-    return {"adv": softplus(fake - real).mean()}
+    return {"adv": softplus(wide(fake) - wide(real)).mean()}
 
 
 def g_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(G(z)) - D(x)))] (Huang et al. 2024, eq. 2): G plays D's game with the signs exchanged."""
-    return {"adv": softplus(real - fake).mean()}
+    return {"adv": softplus(wide(real) - wide(fake)).mean()}

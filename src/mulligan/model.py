@@ -43,7 +43,7 @@ class Model:
             ValueError: there is no such run or model, or it has no checkpoint that is whole.
         """
         shipped = SHIPPED / str(run)
-        if not Path(run).exists() and (shipped / "config.json").is_file():
+        if not (Path(run) / "config.json").exists() and (shipped / "config.json").is_file():
             return cls(shipped, shipped / "model.safetensors", json.loads((shipped / "config.json").read_text()))
         if not Path(run).exists():
             known = [p.name for p in SHIPPED.glob("*")]

@@ -56,9 +56,12 @@ class RunDir:
     def config(self) -> dict[str, Any]:
         file = self.path / "config.json"
         try:
-            return dict(json.loads(file.read_text()))
+            config = json.loads(file.read_text())
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); restore it, or train again") from error
+        if not isinstance(config, dict) or not {"system", "config", "run", "data", "signals"} <= config.keys():
+            raise ValueError(f"{file} is not a mulligan run's; runs made here lie in runs/")
+        return config
 
     def log(self, **line: Any) -> None:
         self._append("log.jsonl", line)

@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,9 +82,12 @@ def train(
         Interrupted: Ctrl-C; the run was saved and can be resumed.
     """
     plan = prepare(system, data, command=command, **options)
+    if plan.run.freeze_d and from_run is None:
+        raise ValueError("--freeze-d keeps what D learned in another run: add --from RUN")
     if from_run is not None:
-        plan.config["from"] = str(from_run)
-        start_from(plan.system, from_run)
+        model = Model.load(from_run)
+        start_weights(plan.system, model)
+        plan.config["from"] = {"run": _whole_path(str(from_run)), "model": model.hash}
     folder = Path(out) if out is not None else _free_name(plan)
     rundir = RunDir.create(folder, plan.config) if plan.runtime.rank == 0 else RunDir(folder)
     return play(plan, rundir, quiet=quiet)
@@ -174,6 +178,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
     look = Look(rundir, system, plan.source, loop)
     display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
     saved = _take_up(rundir, plan, loop, look, display) if resuming else None
+    weights = _start(plan) if saved is None and plan.config.get("from") else None
     start = loop.progress.stage
     if saved is None:
         _begin(rundir, plan, display)
@@ -186,7 +191,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
             stage = next(stages)
             if number < start:
                 continue
-            loop.enter(number, stage, saved=saved if number == start else None)
+            loop.enter(number, stage, saved=saved if number == start else None, start=weights)
             if loop.progress.round == 0:
                 look.take(save=False)
             loop.system.train()
@@ -201,6 +206,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
                     look.take()
                     clock.resume()
                 if due & Due.STOP:
+                    runtime.agree(0)  # no rank leaves before rank 0 has saved
                     raise Interrupted(str(rundir.path))
                 loop.play()
             look.take()
@@ -242,8 +248,6 @@ def _take_up(
         display.say(f"warning: {text}")
         rundir.event("warning", text)
     if newest is None:
-        if plan.config.get("from"):
-            start_from(plan.system, plan.config["from"])
         if first:
             display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
             rundir.forget_after(-1)
@@ -267,18 +271,26 @@ def _is_finished(progress: Progress, run: Run) -> bool:
     return whole.spent(progress)
 
 
-def start_from(system: System, run: Path | str) -> None:
-    """Copy the weights of another run, the generator's averaged ones, wherever names and shapes agree.
+def start_weights(system: System, model: Model) -> dict[str, Tensor]:
+    """The state of another model, the generator's averaged, wherever names and shapes agree with the system's.
 
     Raises:
         ValueError: nothing agrees.
     """
-    theirs = Model.load(run).system.state_dict()
-    ours = system.state_dict()
+    theirs, ours = model.system.state_dict(), system.state_dict()
     same = {k: v for k, v in theirs.items() if isinstance(v, Tensor) and k in ours and ours[k].shape == v.shape}
     if not any(k in dict(system.named_parameters()) for k in same):
-        raise ValueError(f"--from {run}: none of its weights fits this system; use the same system and widths")
-    system.load_state_dict(same, strict=False)
+        raise ValueError(f"--from {model.directory}: none of its weights fits; use the same system and widths")
+    return same
+
+
+def _start(plan: Plan) -> dict[str, Tensor]:
+    """The weights that the run was told to start from."""
+    told = plan.config["from"]
+    model = Model.load(told["run"])
+    if model.hash != told["model"]:
+        raise ValueError(f"{told['run']} has other weights by now than when this run began; start a new run")
+    return start_weights(plan.system, model)
 
 
 def first_half(system: System) -> list[torch.nn.Parameter]:
@@ -286,23 +298,27 @@ def first_half(system: System) -> list[torch.nn.Parameter]:
     D = getattr(system, "D", None)
     if D is None:
         raise ValueError("--freeze-d: this system has no single network D; leave the option out")
-    layers = [list(m.parameters(recurse=False)) for m in D.modules()]
-    layers = [layer for layer in layers if layer]
-    return [p for layer in layers[: len(layers) // 2] for p in layer]
+    layers: dict[str, list[torch.nn.Parameter]] = {}
+    for name, p in D.named_parameters():
+        layer = name.split(".parametrizations")[0] if ".parametrizations" in name else name.rpartition(".")[0]
+        layers.setdefault(layer, []).append(p)
+    return [p for layer in list(layers.values())[: len(layers) // 2] for p in layer]
 
 
 @contextmanager
-def interruptible() -> Iterator[list[int]]:
+def interruptible() -> Iterator[list[float]]:
     """A list that Ctrl-C or SIGTERM fills; a second Ctrl-C stops at once."""
-    received: list[int] = []
+    received: list[float] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
     def receive(number: int, _frame: Any) -> None:
+        if received and number == signal.SIGINT and time.monotonic() - received[0] > 1:
+            signal.default_int_handler(number, _frame)  # torchrun repeats the first one at once
         if received:
-            signal.default_int_handler(number, _frame)
-        received.append(number)
+            return
+        received.append(time.monotonic())
         print("\nsaving; press Ctrl-C again to stop at once", file=sys.stderr)
 
     before = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}

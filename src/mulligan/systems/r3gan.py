@@ -42,17 +42,17 @@ class Config(BaseConfig):
         default="residual", description="the paper's networks for images, or DCGAN's with no BatchNorm in D"
     )
     z_dim: int | None = Field(default=None, ge=1, description="dimensions of the latent z; 64, for points 2")
-    width: int | None = Field(
-        default=None, ge=16, multiple_of=16, description="channels of the smallest maps, 64; units for points, 128"
+    width: int = Field(
+        default=64, ge=16, multiple_of=16, description="channels of the smallest maps, or units for points"
     )
     gamma: float | None = Field(
         default=None, ge=0, description="γ, weight of both penalties, at the start; 1, for points 0.05"
     )
-    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 5000")
-    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 3e-3")
+    gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 10,000")
+    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 5e-3")
     lr_end: float | None = Field(default=None, gt=0, description="after burn_in; lr / 4, for points lr / 100")
     burn_in: int | None = Field(
-        default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 1,000,000"
+        default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 2,000,000"
     )
     penalty: Literal["finite", "exact"] | None = Field(
         default=None,
@@ -80,14 +80,13 @@ class Settings:
 SETTINGS = {
     "image": Settings(64, 64, 1.0, 2e-4, 20_000_000, "finite", (10, 4)),
     # modes far narrower than the distances between them: γ must start high to find all, and end low to be sharp
-    "points": Settings(2, 128, 0.05, 3e-3, 1_000_000, "exact", (5000, 100)),
+    "points": Settings(2, 64, 0.05, 5e-3, 2_000_000, "exact", (10_000, 100)),
 }
 
 
 class R3GAN(Typical):
     """Images whose side is a multiple of 4, or points."""
 
-    seen: Tensor
     needs = {"x": (Signal("image", (None, None, None)), Signal("points", (None,), None))}
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
@@ -97,7 +96,6 @@ class R3GAN(Typical):
         self.z_dim = self.settings.z_dim
         self.G, self.D = networks(config.network, self.settings, signals["x"])
         self.penalty = gradient_penalty if self.settings.penalty == "exact" else finite_difference_penalty
-        self.register_buffer("seen", torch.tensor(0.0))  # samples, for the schedule of γ
 
     def stages(self) -> Iterator[Stage]:
         s = self.settings
@@ -106,19 +104,13 @@ class R3GAN(Typical):
             lr=lambda seen: cosine(s.lr, lr_end, seen / s.burn_in),
             betas=(0.0, lambda seen: cosine(0.9, 0.99, seen / s.burn_in)),
         )
-        d = Turn("D", (self.D,), self.d_loss, rule, after=self._count)
+        d = Turn("D", (self.D,), self.d_loss, rule)
         yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)))
 
-    def _count(self) -> None:
-        self.seen += self.config.batch
-
-    def gamma(self) -> Tensor:
+    def gamma(self) -> float:
         """γ, falling along a cosine from start to end."""
         s, end = self.settings, self.config.gamma_end
-        end = s.gamma / s.falls[0] if end is None else end
-        done = (self.seen / s.burn_in).clamp(max=1)
-        gamma: Tensor = end + (s.gamma - end) * (1 + torch.cos(math.pi * done)) / 2
-        return gamma
+        return cosine(s.gamma, s.gamma / s.falls[0] if end is None else end, self.images / s.burn_in)
 
     def d_loss(self, batch: Batch) -> Terms:
         x, fake = batch["x"], self.fake(len(batch["x"]))

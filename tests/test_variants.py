@@ -1,0 +1,76 @@
+"""The choices inside a system: each must play, and do what it says."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import tiny_system
+from mulligan import auto, registry
+from mulligan.data import open_source
+from mulligan.losses import g_saturating
+from mulligan.penalties import finite_difference_penalty, gradient_penalty
+
+CHOICES: list[tuple[str, str, dict[str, Any]]] = [
+    ("gan", "points", {"loss": "saturating"}),
+    ("gan", "points", {"prior": "uniform"}),
+    ("gan", "points", {"k": 3}),
+    ("gan", "image", {"prior": "gaussian", "dropout": False}),
+    ("sngan", "image", {"network": "plain"}),
+    ("sngan", "image", {"network": "plain", "d_hidden": 16}),
+    ("sngan", "image", {"decay_images": 100}),
+    ("r3gan", "image", {"network": "plain"}),
+    ("r3gan", "image", {"penalty": "exact"}),
+    ("r3gan", "points", {"penalty": "finite", "gamma": 0.1, "gamma_end": 0.01, "lr_end": 1e-5, "burn_in": 100}),
+]
+
+
+def build(name: str, kind: str, options: dict[str, Any]) -> Any:
+    return tiny_system(name, kind, **options)
+
+
+@pytest.mark.parametrize(("name", "kind", "options"), CHOICES)
+def test_every_choice_gives_finite_terms_and_gradients(name: str, kind: str, options: dict[str, Any]) -> None:
+    system = build(name, kind, options)
+    shape = system.signals["x"].shape
+    batch = {"x": torch.rand(system.config.batch, *shape) * 2 - 1}
+    (stage,) = system.stages()
+    for turn in stage.turns:
+        terms = turn.loss(batch)
+        assert all(torch.isfinite(t) and t.dim() == 0 for t in terms.values())
+        torch.stack(list(terms.values())).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in system.parameters())
+
+
+def test_the_choices_choose() -> None:
+    assert build("r3gan", "image", {"penalty": "exact"}).penalty is gradient_penalty
+    assert build("r3gan", "image", {}).penalty is finite_difference_penalty
+    assert build("r3gan", "points", {}).penalty is gradient_penalty
+    system = build("gan", "points", {"loss": "saturating"})
+    x = torch.zeros(8, *system.signals["x"].shape)
+    torch.manual_seed(1)
+    loss = system.g_loss({"x": x})["adv"]
+    torch.manual_seed(1)
+    assert loss == g_saturating(system.discriminate(system.fake(8)))["adv"]
+    assert [t.repeat for t in next(build("gan", "points", {"k": 3}).stages()).turns] == [3, 1]
+
+
+def test_schedules_read_the_images_seen() -> None:
+    rule = next(build("sngan", "image", {"decay_images": 100, "lr": 1.0}).stages()).turns[0].optimizer
+    assert [rule.settings(n)["lr"] for n in (0, 50, 100, 200)] == [1.0, 0.5, 0.0, 0.0]
+    r3gan = build("r3gan", "points", {"gamma": 1.0, "gamma_end": 0.0, "burn_in": 100})
+    gammas = []
+    for seen in (0, 50, 100, 500):
+        r3gan.images = seen
+        gammas.append(float(r3gan.gamma()))
+    assert gammas == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("source", ["mnist", "grid"])
+def test_auto_chooses_what_can_be_built(source: str) -> None:
+    opened = open_source(source)
+    choice = auto.choose(opened)
+    system = registry.load(choice.system)
+    built = system(system.Config(**choice.options), opened.signals)
+    assert built.fake(2).shape == (2, *opened.signals["x"].shape)
+    assert choice.why
