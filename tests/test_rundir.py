@@ -11,21 +11,29 @@ import pytest
 from conftest import tree
 from mulligan.rundir import RunDir, write_whole
 
+CONFIG: dict[str, Any] = {"system": "gan", "config": {}, "run": {}, "data": {}, "signals": {}}
+
 
 def made(tmp_path: Path) -> RunDir:
-    return RunDir.create(tmp_path / "run", {"system": "gan"})
+    return RunDir.create(tmp_path / "run", CONFIG)
 
 
 def test_create_and_open(tmp_path: Path) -> None:
     run = made(tmp_path)
-    assert RunDir.open(run.path).config == {"system": "gan"}
+    assert RunDir.open(run.path).config == CONFIG
     assert run.samples.is_dir()
     assert sorted(os.listdir(run.path)) == ["config.json", "samples"]
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
-    RunDir.create(tmp_path, {})
-    assert RunDir.open(tmp_path).config == {}
+    RunDir.create(tmp_path, CONFIG)
+    assert RunDir.open(tmp_path).config == CONFIG
+
+
+def test_a_config_of_something_else_is_refused(tmp_path: Path) -> None:
+    RunDir.create(tmp_path, {"architectures": ["BertModel"]})
+    with pytest.raises(ValueError, match="not a mulligan run"):
+        _ = RunDir.open(tmp_path).config
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -69,7 +77,7 @@ def test_a_run_killed_while_it_was_created_can_be_created_again(
         patch.setattr("mulligan.rundir.write_whole", killed)
         with pytest.raises(Killed):
             made(tmp_path)
-    assert made(tmp_path).config == {"system": "gan"}
+    assert made(tmp_path).config == CONFIG
 
 
 def test_lines(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The choices inside a system: each must play, and do what it says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from conftest import tiny_system
 from mulligan import auto, registry
 from mulligan.data import open_source
 from mulligan.losses import g_saturating
+from mulligan.metrics.digits import load_judge
+from mulligan.model import SHIPPED, Model
 from mulligan.penalties import finite_difference_penalty, gradient_penalty
+from mulligan.train import first_half, train
 
 CHOICES: list[tuple[str, str, dict[str, Any]]] = [
     ("gan", "points", {"loss": "saturating"}),
@@ -74,3 +78,39 @@ def test_auto_chooses_what_can_be_built(source: str) -> None:
     built = system(system.Config(**choice.options), opened.signals)
     assert built.fake(2).shape == (2, *opened.signals["x"].shape)
     assert choice.why
+
+
+def test_from_another_run_takes_its_weights_and_none_of_its_clock(tmp_path: Path) -> None:
+    """Schedules begin anew, and what a stage takes from the data does not overwrite what was learned."""
+    told: dict[str, Any] = {"batch": 8, "g_width": 8, "d_width": 4, "quiet": True, "ema": 0}
+    first = train("gan", "mnist", out=tmp_path / "a", rounds=3, **told)
+    second = train("gan", "mnist", out=tmp_path / "b", rounds=0, from_run=tmp_path / "a", **told)
+    for k, v in first.system.state_dict().items():
+        assert torch.equal(v, second.system.state_dict()[k]), k
+    assert second.system.images == 0
+
+
+def test_freeze_d_asks_for_a_run_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="add --from RUN"):
+        train("gan", "ring", out=tmp_path / "a", rounds=1, freeze_d=True)
+
+
+def test_half_of_d_is_whole_layers() -> None:
+    """Spectral norm keeps a layer's weight in a parametrization; its bias must be frozen with it."""
+    system = tiny_system("sngan", "image", network="plain")
+    names = {id(p): n.split(".parametrizations")[0] for n, p in system.named_parameters()}
+    frozen = {names[id(p)].removesuffix(".bias") for p in first_half(system)}
+    kept = {names[id(p)].removesuffix(".bias") for p in system.D.parameters()} - frozen
+    assert frozen and kept
+    assert not any(p is q for p in first_half(system) for q in system.G.parameters())
+    both = [n for n in frozen if f"{n}.bias" in kept]
+    assert both == []
+
+
+def test_the_shipped_digits() -> None:
+    model = Model.load("digits")
+    assert (SHIPPED / "digits" / "model.safetensors").stat().st_size <= 2_000_000
+    x = model.generate(500, seed=1)["x"]
+    assert x.shape == (500, 1, 28, 28) and torch.equal(x[:5], model.generate(500, seed=1)["x"][:5])
+    shares = torch.bincount(load_judge()[0](x).argmax(1), minlength=10) / 500
+    assert shares.min() > 0.03 and shares.max() < 0.2
