@@ -56,7 +56,7 @@ class Config(BaseConfig):
     )
     penalty: Literal["finite", "exact"] | None = Field(
         default=None,
-        description="R1 and R2 by finite differences, the default, or by double backward, for points the default",
+        description="R1 and R2 by finite differences (default for images), or by double backward (default for points)",
     )
 
     @classmethod
