@@ -64,7 +64,7 @@ class Clock:
         self.last = now
         due = Due.STOP if stop else Due.NOTHING
         if budget.spent(p):
-            due |= Due.OVER | Due.LOG
+            due |= Due.OVER
         if p.round > 0 and now - self.logged >= TICK:
             self.logged = now
             due |= Due.LOG

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mulligan import checkpoint, registry
-from mulligan.config import nearest
+from mulligan.config import Data, nearest
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.game import System
@@ -87,14 +87,7 @@ class Model:
         Raises:
             ValueError: it is gone, or no longer what it was.
         """
-        data = self.config["data"]
-        source = open_source(data["data"], size=data["size"], fit=data["fit"], alpha=data["alpha"])
-        if source.fingerprint != data["fingerprint"]:
-            raise ValueError(
-                f"{data['data']} is no longer the data of {self.directory} (fingerprint {source.fingerprint}, "
-                f"was {data['fingerprint']}); bring the old files back or train again"
-            )
-        return source
+        return reopen(self.config, self.directory)
 
     def provenance(self, seed: int) -> dict[str, Any]:
         """What every generated file says of itself."""
@@ -111,6 +104,22 @@ class Model:
 def load(run: Path | str) -> Model:
     """See Model.load."""
     return Model.load(run)
+
+
+def reopen(config: dict[str, Any], directory: Path) -> Source:
+    """The data that a config.json names.
+
+    Raises:
+        ValueError: it is gone, or no longer what it was.
+    """
+    data = config["data"]
+    source = open_source(data["data"], **{k: data[k] for k in Data.model_fields if k != "data"})
+    if source.fingerprint != data["fingerprint"]:
+        raise ValueError(
+            f"{data['data']} is no longer the data of {directory} (fingerprint {source.fingerprint}, "
+            f"was {data['fingerprint']}); bring the old files back or train again"
+        )
+    return source
 
 
 def build(config: dict[str, Any], stage: int | None = None) -> System:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from mulligan.game import System
 from mulligan.loader import Loader
 from mulligan.look import Look
 from mulligan.loop import Loop, Progress
-from mulligan.model import Model, build
+from mulligan.model import Model, build, reopen
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
 from mulligan.signals import match
@@ -110,10 +111,7 @@ def resume(
     config = rundir.config
     given = {"minutes": minutes, "rounds": rounds} if minutes is not None or rounds is not None else {}
     run = Run(**{**config["run"], **given, **({"device": device} if device else {})})
-    data = Data(**{k: config["data"][k] for k in Data.model_fields})
-    source = open_source(data.data, **data.model_dump(exclude={"data"}))
-    if source.fingerprint != config["data"]["fingerprint"]:
-        raise ValueError(f"{data.data} is no longer the data that {folder} began with; start a new run")
+    source = reopen(config, rundir.path)
     runtime = Runtime.start(run.device, run.precision)
     return play(Plan(config, source, run, runtime, build(config)), rundir, resuming=True, quiet=quiet)
 
@@ -194,7 +192,6 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
             loop.enter(number, stage, saved=saved if number == start else None, start=weights)
             if loop.progress.round == 0:
                 look.take(save=False)
-            loop.system.train()
             budget = Budget.of(run, shares, number)
             clock.resume()
             while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted))))) & Due.OVER:
@@ -343,8 +340,9 @@ def _take(options: dict[str, Any], kind: type[AnyOptions]) -> dict[str, Any]:
 def _free_name(plan: Plan) -> Path:
     """runs/SYSTEM-DATA, or the first of -2, -3 ... that is free; the same on every rank."""
     stem = Path("runs") / f"{Path(plan.config['system']).stem}-{plan.source.name}"
-    number = 1
-    while (stem.with_name(f"{stem.name}-{number}") if number > 1 else stem).exists():
-        number += 1
-    number = plan.runtime.agree(number)
-    return stem.with_name(f"{stem.name}-{number}") if number > 1 else stem
+
+    def numbered(number: int) -> Path:
+        return stem.with_name(f"{stem.name}-{number}") if number > 1 else stem
+
+    free = next(number for number in count(1) if not numbered(number).exists())
+    return numbered(plan.runtime.agree(free))
