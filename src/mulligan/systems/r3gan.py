@@ -37,7 +37,7 @@ from mulligan.signals import Signal
 
 
 class Config(BaseConfig):
-    batch: int = Field(default=128, ge=2, description="samples in a batch")
+    batch: int = Field(default=256, ge=2, description="samples in a batch")
     network: Literal["residual", "plain"] = Field(
         default="residual", description="the paper's networks for images, or DCGAN's with no BatchNorm in D"
     )
@@ -137,7 +137,8 @@ def networks(network: str, s: Settings, signal: Signal) -> tuple[nn.Module, nn.M
         assert d is not None
         waves = Waves(d)
         D = nn.Sequential(waves, mlp(waves.d_out, 1, s.width, 3), nn.Flatten(0))
-        return mlp(s.z_dim, d, s.width, 3), D
+        # G is the deeper: a map with few bends spreads much of its mass over the bridges between modes
+        return mlp(s.z_dim, d, s.width, 5), D
     if network == "plain":
         G = ConvGenerator(signal.shape, s.z_dim, s.width)
         return G, ConvDiscriminator(signal.shape, s.width, norm=False)
