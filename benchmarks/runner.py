@@ -62,6 +62,7 @@ class Question:
         asks: in one sentence.
         cases: the trainings.
         judge: given the source, what measures a contestant.
+        opens: the source of a case's `data`.
         references: given the source, what to read a metric against, {metric: {name: value}}; measured once.
         charts: the picture's panels.
         bars: given the summary, what was to be reached: (words, reached).
@@ -75,6 +76,7 @@ class Question:
     cases: tuple[Case, ...]
     judge: Callable[[Source], Callable[[Contestant], Metrics]]
     charts: tuple[Chart, ...]
+    opens: Callable[[str], Source] = open_source
     references: Callable[[Source], dict[str, Metrics]] = lambda source: {}
     bars: Callable[[Json], list[tuple[str, bool]]] = lambda summary: []
     lost: Callable[[Metrics], bool] = lambda metrics: False
@@ -100,9 +102,9 @@ class Store:
         result: Json = json.loads(file.read_text())
         return result if result["case"] == json.loads(json.dumps(case.to_json())) else None
 
-    def references(self, source: Source, make: Callable[[Source], dict[str, Metrics]]) -> dict[str, Metrics]:
+    def references(self, data: str, source: Source, make: Callable[[Source], dict[str, Metrics]]) -> dict[str, Metrics]:
         """What numbers on this source are read against, from disk if measured before."""
-        file = self.file(f"references-{source.name}")
+        file = self.file(f"references-{data}")
         if not file.exists():
             write_json(file, {"source": source.fingerprint, "values": make(source), **stamp()})
         values: dict[str, Metrics] = json.loads(file.read_text())["values"]
@@ -168,8 +170,8 @@ def run(question: Question, store: Store, cases: list[Case], *, minutes: float =
             print(f"the next race needs {needs / 60:.1f} minutes; to run it, --minutes {math.ceil(left)}")
             return
         data = group[0].data
-        source = sources.setdefault(data, open_source(data))
-        store.references(source, question.references)
+        source = sources.setdefault(data, question.opens(data))
+        store.references(data, source, question.references)
         contestants = [Contestant(c, source, runtimes[c.precision]) for c in group]
         race(contestants, question.judge(source), tell=lambda words: print(words, flush=True))
         for c in contestants:

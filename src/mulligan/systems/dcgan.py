@@ -49,14 +49,14 @@ class DCGAN(Typical):
         yield Stage(
             "train",
             (
-                Turn("D", (self.D,), self.d_loss, self.optimizer),
                 Turn("G", (self.G,), self.g_loss, self.optimizer),
+                Turn("D", (self.D,), self.d_loss, self.optimizer),
             ),
         )
 
     def d_loss(self, batch: Batch) -> Terms:
         # real and fake pass apart: BatchNorm must not see them mixed
-        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake(len(batch["x"]))))
+        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"]))))
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))

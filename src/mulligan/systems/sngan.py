@@ -64,16 +64,16 @@ class SNGAN(Typical):
         end = c.decay_images
         rule = Adam(lambda seen: c.lr * (max(0.0, 1 - seen / end) if end else 1), (c.beta1, c.beta2))
         d = Turn("D", (self.D,), self.d_loss, rule, repeat=c.n_dis)
-        yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)))
+        yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), d))
 
     def d_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
         # one pass over both: D has no BatchNorm, so a sample's logit is its own
-        real, fake = self.D(torch.cat([x, self.fake(len(x))])).chunk(2)
+        real, fake = self.D(torch.cat([x, self.fake_for_d(len(x))])).chunk(2)
         return losses.d_hinge(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_hinge(self.D(self.fake(len(batch["x"]))))
+        return losses.g_hinge(self.D(self.fake_for_g(len(batch["x"]))))
 
 
 def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
