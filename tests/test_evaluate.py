@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mulligan.data import open_source
 from mulligan.data.source import ArraySplit, DataCard, Source
-from mulligan.evaluate import Quick, Result, compare, compare_table, evaluate, quick_fd, shown, table
+from mulligan.evaluate import Quick, Result, compare, compare_table, evaluate, shown, table
 from mulligan.metrics.features import make as make_extractor
 from mulligan.signals import Signal
 
@@ -269,11 +269,10 @@ def test_quick_tells_real_from_noise(mnist: Source) -> None:
     quick = Quick(mnist, n=500)
     assert quick.name == "FD (digit judge)"
     make = real(mnist)
-    floor = quick.floor()
+    floor = quick.floor
     assert quick(lambda n: make(n, 0)) < 2 * floor
     assert quick(lambda n: noise(mnist)(n, 0)) > 20 * floor
     assert quick(lambda n: torch.full((n, 1, 28, 28), math.nan)) == math.inf
-    assert quick_fd(lambda n: make(n, 0), mnist, n=500) == quick(lambda n: make(n, 0))
 
 
 def test_quick_sees_every_source(pictures: Source) -> None:

@@ -140,6 +140,15 @@ def test_the_page_asks_nobody_for_anything(run: Path) -> None:
     assert "prefers-color-scheme" in text
 
 
+def test_a_vital_number_is_drawn_beside_its_floor(run: Path) -> None:
+    charts = len(read(run).of("svg", "aria-label"))
+    write_lines(run / "log.jsonl", [line(20 * i, vital={"FD": 30.0, "FD floor": 9.0}) for i in range(1, 101)])
+    page = read(run)
+    assert len(page.of("svg", "aria-label")) == charts - 1  # D.auc went, and the floor has no chart of its own
+    assert "real data" in page.words
+    assert "FD floor" not in page.words
+
+
 def test_texts_are_escaped(run: Path) -> None:
     bad = "<script>alert('1')</script>\"&"
     config = json.loads((run / "config.json").read_text())

@@ -159,7 +159,7 @@ def test_everything_is_there(density_run: Path) -> None:
     assert line["terms"].keys() == {"D", "G"}
     assert line["terms"]["D"].keys() == {"real", "fake"}
     assert line["grad_norm"].keys() == {"D", "G"}
-    assert {"D.auc", "FD"} <= line["vital"].keys()
+    assert {"D.auc", "FD", "FD floor"} <= line["vital"].keys()
     assert 0 <= line["vital"]["D.auc"] <= 1
     assert line["stage"] == "train"
     kinds = [json.loads(e)["kind"] for e in (density_run / "events.jsonl").read_text().splitlines()]

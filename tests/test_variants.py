@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import tiny_system
+from conftest import tiny_loop, tiny_system
 from mulligan import auto, registry
 from mulligan.data import open_source
 from mulligan.losses import g_saturating
@@ -114,3 +114,23 @@ def test_the_shipped_digits() -> None:
     assert x.shape == (500, 1, 28, 28) and torch.equal(x[:5], model.generate(500, seed=1)["x"][:5])
     shares = torch.bincount(load_judge()[0](x).argmax(1), minlength=10) / 500
     assert shares.min() > 0.03 and shares.max() < 0.2
+
+
+@pytest.mark.parametrize("name", ["dcgan", "sngan"])
+def test_d_learns_from_the_fakes_that_g_has_just_made(name: str) -> None:
+    loop = tiny_loop(name, "image", micro_batches=2)
+    system: Any = loop.system
+    made: list[torch.Tensor] = []
+    used: list[torch.Tensor] = []
+    keep, take = system.fake_for_g, system.fake_for_d
+
+    def note(into: list[torch.Tensor], make: Any) -> Any:
+        return lambda n: into.append(x := make(n)) or x
+
+    system.fake_for_g, system.fake_for_d = note(made, keep), note(used, take)
+    loop.play()
+    assert len(made) == 2
+    assert all(torch.equal(a, b) and a.requires_grad and not b.requires_grad for a, b in zip(made, used, strict=False))
+    assert len(used) == 2 * loop.stage.turns[1].repeat  # more steps of D take fresh ones
+    assert not any(torch.equal(u, m) for u in used[2:] for m in made)
+    assert not system.kept

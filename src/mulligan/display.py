@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mulligan.config import Run
+from mulligan.rundir import FLOOR
 
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -57,7 +58,7 @@ class Display:
         terms = "  ".join(
             f"{player} " + " ".join(f"{k} {v:.3f}" for k, v in terms.items()) for player, terms in line["terms"].items()
         )
-        vital = "  ".join(f"{k} {v:.3g}" for k, v in line["vital"].items())
+        vital = "  ".join(f"{k} {v:.3g}{_floor(k, line)}" for k, v in line["vital"].items() if not k.endswith(FLOOR))
         return [
             f"round {line['round']:,}  {rate:,.0f} images/s  {self._left(line)}",
             f"{terms}  {vital}",
@@ -72,3 +73,8 @@ class Display:
             left = (self.run.rounds - line["round"]) * line["seconds"] / max(line["round"], 1)
         minutes, seconds = divmod(max(0, round(left)), 60)
         return f"{minutes}:{seconds:02d} left"
+
+
+def _floor(name: str, line: dict[str, Any]) -> str:
+    floor = line["vital"].get(name + FLOOR)
+    return "" if floor is None else f" (real data {floor:.3g})"

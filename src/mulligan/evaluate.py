@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -159,8 +160,9 @@ def measure(source: Source, extractor: Extractor, reference: Reference, fake: Te
         scores |= _point_scores(source, real, fake)
     if not isinstance(source, ToySource):
         name = f"memorisation ratio, {len(reference.train)} training samples"
-        value = memorisation_ratio(fake[:COPIES_N], reference.train, real[:COPIES_N])
-        scores["memorisation ratio"] = Score(name, value, "target", most=COPIES_N)
+        with suppress(ValueError):  # real data that are copies of each other: there is nothing to compare with
+            value = memorisation_ratio(fake[:COPIES_N], reference.train, real[:COPIES_N])
+            scores["memorisation ratio"] = Score(name, value, "target", most=COPIES_N)
     return scores
 
 
@@ -361,6 +363,7 @@ class Quick:
             return frechet_distance(self.few, fake)
         return gaussian_distance(self.real, gaussian(fake))
 
+    @cached_property
     def floor(self) -> float:
         """The same of training data in place of generated samples."""
         train = self.source.train
@@ -368,18 +371,6 @@ class Quick:
 
     def _real(self, split: Split) -> Tensor:
         return extract(self.extractor, real_samples(split, self.n), self.n, "")
-
-
-def quick_fd(
-    generate: Callable[[int], Tensor],
-    source: Source,
-    extractor: Extractor | None = None,
-    *,
-    n: int | None = None,
-    split: str = "held_out",
-) -> float:
-    """`Quick` for a single time: the Fréchet distance of `generate(n)` from a split of the source."""
-    return Quick(source, extractor, n=n, split=split)(generate)
 
 
 # --- records and tables ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from mulligan.data.source import Source
 from mulligan.evaluate import Quick
 from mulligan.game import System
 from mulligan.loop import Loop
-from mulligan.rundir import RunDir
+from mulligan.rundir import FLOOR, RunDir
 
 GRID = 64  # images in a look
 POINTS = 2000
@@ -56,7 +56,7 @@ class Look:
         with observing(self.system), self.loop.average.swapped():
             self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
             if np.isfinite(fd := self.quick(self._generate)):
-                self.vital["FD"] = fd
+                self.vital |= {"FD": fd, "FD" + FLOOR: self.quick.floor}
             self._picture()
         self.looked = self.loop.progress.round
 

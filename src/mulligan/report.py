@@ -22,7 +22,7 @@ from PIL import Image
 
 from mulligan import figure, plot, registry
 from mulligan.plot import Series, number
-from mulligan.rundir import RunDir, write_whole
+from mulligan.rundir import FLOOR, RunDir, write_whole
 
 Json = dict[str, Any]
 
@@ -422,10 +422,12 @@ def _curves(run: _Run) -> str:
     for player in dict.fromkeys(key[1] for key in lines if key[0] == "terms" and len(key) == 3):
         terms = [line for key, line in lines.items() if key[:2] == ("terms", player)]
         charts.append(plot.line_chart(f"Loss of {player}", terms, marks=marks))
-    for name, line in [(key[1], line) for key, line in lines.items() if key[0] == "vital"][:24]:
+    vital = {key[1]: line for key, line in lines.items() if key[0] == "vital"}
+    for name in [name for name in vital if not name.endswith(FLOOR)][:24]:
         auc = name.lower().endswith("auc")
         fixed: Json = {"y_range": (0.0, 1.0), "rule": 0.5} if auc else {}
-        charts.append(plot.line_chart(name, [line], marks=marks, **fixed))
+        beside = [replace(vital[name + FLOOR], name="real data")] if name + FLOOR in vital else []
+        charts.append(plot.line_chart(name, [vital[name], *beside], marks=marks, **fixed))
     norms = [line for key, line in lines.items() if key[0] == "grad_norm"]
     if norms:
         charts.append(plot.line_chart("Gradient norm", norms, marks=marks))

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+FLOOR = " floor"  # ends the name of what real data in place of samples would have of a vital number
+
 
 class RunDir:
     """Reads and writes one run's directory."""

@@ -43,10 +43,6 @@ class Card:
         pairs = [(f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
         return [f"{name}: {a} and {b}" for name, a, b in pairs if a != b and name not in FREE]
 
-    def like(self, other: Card) -> bool:
-        """Whether numbers with these cards may be compared."""
-        return not self.differences(other)
-
 
 @dataclass(frozen=True)
 class Result:
