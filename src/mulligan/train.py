@@ -52,8 +52,15 @@ class Plan:
     config: dict[str, Any]  # as it goes into config.json
     source: Source
     run: Run
-    runtime: Runtime
-    system: System
+    loop: Loop
+
+    @property
+    def system(self) -> System:
+        return self.loop.system
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.loop.runtime
 
 
 def train(
@@ -113,7 +120,7 @@ def resume(
     run = Run(**{**config["run"], **given, **({"device": device} if device else {})})
     source = reopen(config, rundir.path)
     runtime = Runtime.start(run.device, run.precision)
-    return play(Plan(config, source, run, runtime, build(config)), rundir, resuming=True, quiet=quiet)
+    return play(Plan(config, source, run, _loop(config, source, run, runtime)), rundir, resuming=True, quiet=quiet)
 
 
 def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Plan:
@@ -156,23 +163,21 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
         "command": command,
         "auto": chosen,
     }
-    plan = Plan(config, source, run, runtime, build(config))
-    _loop(plan)  # refuses batches that cannot be divided, before anything is written
-    return plan
+    return Plan(config, source, run, _loop(config, source, run, runtime))
 
 
-def _loop(plan: Plan) -> Loop:
-    run, runtime = plan.run, plan.runtime
-    loader = Loader(plan.source.train, plan.system.config.batch, seed=run.seed, device=runtime.device)
-    fixed = first_half(plan.system) if run.freeze_d else []
-    return Loop(plan.system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
+def _loop(config: dict[str, Any], source: Source, run: Run, runtime: Runtime) -> Loop:
+    system = build(config)
+    loader = Loader(source.train, system.config.batch, seed=run.seed, device=runtime.device)
+    fixed = first_half(system) if run.freeze_d else []
+    return Loop(system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
 
 
 def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = False) -> Model:
     """Play a run to its end, from round 0 or from its newest checkpoint."""
-    system, run, runtime = plan.system, plan.run, plan.runtime
+    system, run, runtime, loop = plan.system, plan.run, plan.runtime, plan.loop
+    # of a second system: going through the stages shapes networks
     shares = [stage.share for stage in build(plan.config).stages()]
-    loop = _loop(plan)
     look = Look(rundir, system, plan.source, loop)
     display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
     saved = _take_up(rundir, plan, loop, look, display) if resuming else None
