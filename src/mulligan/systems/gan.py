@@ -4,7 +4,8 @@ G turns noise into samples, D tells them from data, and each plays against the o
 D(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1) and V(D, G) = -log 4 (theorem 1).
 Reference code: github.com/goodfeli/adversarial.
 
-G: ReLU layers; D: two maxout layers with dropout. Images are flattened and G ends in a sigmoid, scaled to [-1, 1].
+G: ReLU layers; D: two maxout layers with dropout. Images are flattened, G ends in a sigmoid, and D sees
+them in [0, 1].
 For points the networks are narrower, G's output is linear, and dropout and weight ranges are not those of MNIST.
 
 Differs: D and G play in turn, each on fresh noise; the reference code updates both from one batch. Momentum and
@@ -131,6 +132,8 @@ class GAN(Typical):
         return {"x": x}
 
     def discriminate(self, x: Tensor) -> Tensor:
+        if self.is_image:
+            x = (x + 1) / 2  # the reference's range: in [-1, 1] D's gradients are several times as large, and blow up
         logits: Tensor = self.D(x.flatten(1))
         return logits.squeeze(1)
 
