@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mulligan import samples
 from mulligan.data.source import Source
 from mulligan.data.toy import ToySource
 from mulligan.look import observing
 from mulligan.metrics.modes import point_modes
+from mulligan.plot import font
 from runner import RESULTS, Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 110.0
@@ -57,12 +58,20 @@ def scatter(contestants: list[Contestant], out: Path) -> None:
     for c in contestants:
         with observing(c.system), c.loop.average.swapped():
             pictures.append(samples.scatter(c.generate(5000), real))
-    sheet = Image.new("RGB", (sum(p.width for p in pictures), pictures[0].height), "white")
-    for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i * picture.width, 0))
+    sheet = beside(pictures, [c.case.name for c in contestants])
     folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
     folder.mkdir(parents=True, exist_ok=True)
     sheet.save(folder / "grid.png")
+
+
+def beside(pictures: list[Image.Image], names: list[str]) -> Image.Image:
+    """Pictures of one size in a row, each under its name."""
+    width, height = pictures[0].size
+    sheet = Image.new("RGB", (width * len(pictures), height + 40), "white")
+    for i, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+        sheet.paste(picture, (i * width, 40))
+        ImageDraw.Draw(sheet).text((i * width + width / 2, 28), name, "black", font(30), anchor="mm")
+    return sheet
 
 
 QUESTION = Question(
