@@ -116,10 +116,10 @@ class GAN(Typical):
         return losses.g_saturating(fake) if saturating else losses.g_nonsaturating(fake)
 
     def latent(self, n: int) -> Tensor:
-        """z (n, z_dim), uniform in [-1, 1] or standard Gaussian."""
+        """z (n, z_dim), uniform in [-√3, √3] or standard Gaussian: of variance 1 either way, as in the reference."""
         if (self.config.prior or ("uniform" if self.is_image else "gaussian")) == "gaussian":
             return torch.randn(n, self.z_dim, device=self.device)
-        return torch.rand(n, self.z_dim, device=self.device) * 2 - 1
+        return (torch.rand(n, self.z_dim, device=self.device) * 2 - 1) * math.sqrt(3)
 
     def fake(self, n: int) -> Tensor:
         return self.generate({"z": self.latent(n)})["x"]
