@@ -15,9 +15,11 @@ from torch import Tensor
 
 from mulligan.data import open_source
 from mulligan.data.source import ArraySplit, DataCard, Source
-from mulligan.evaluate import Quick, Result, compare, compare_table, evaluate, shown, table
+from mulligan.evaluate import Result, evaluate
 from mulligan.metrics.features import make as make_extractor
+from mulligan.quick import Quick
 from mulligan.signals import Signal
+from mulligan.tables import compare, compare_table, shown, table
 
 
 class Fake:

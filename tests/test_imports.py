@@ -19,7 +19,7 @@ LAYERS = [
     {"game"},
     {"data", "metrics", "rundir", "plot", "samples"},
     {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "referee"},
-    {"figure", "evaluate", "look", "model", "auto", "catalog", "walk"},
+    {"figure", "evaluate", "quick", "tables", "look", "model", "auto", "catalog", "walk"},
     {"train", "report", "export", "options"},
     {"cli", "serve", "__main__"},
 ]

@@ -431,9 +431,9 @@ def evaluate(words: list[str]) -> int:
     """
     options = _parse("evaluate", _long(words), [Evaluate])
     from mulligan.evaluate import evaluate as evaluate_
-    from mulligan.evaluate import table
     from mulligan.model import SHIPPED, Model
     from mulligan.report import write_report
+    from mulligan.tables import table
 
     model = Model.load(options["run"])
     numbers = {k: options[k] for k in ("n", "split", "seed", "judge")}
@@ -463,8 +463,8 @@ def compare(words: list[str]) -> int:
     Example: mulligan compare runs/dcgan-mnist runs/sngan-mnist
     """
     options = _parse("compare", words, [Compare])
-    from mulligan.evaluate import compare as compare_
-    from mulligan.evaluate import compare_table
+    from mulligan.tables import compare as compare_
+    from mulligan.tables import compare_table
 
     if not options["runs"]:
         raise ValueError("mulligan compare: name one RUN or more")

@@ -8,12 +8,11 @@ cached.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -31,7 +30,7 @@ from mulligan.metrics import features
 from mulligan.metrics.card import Better, Card, Result
 from mulligan.metrics.class_shares import class_shares
 from mulligan.metrics.features import Digits, Extractor
-from mulligan.metrics.frechet import Gaussian, frechet_distance, gaussian, gaussian_distance
+from mulligan.metrics.frechet import frechet_distance
 from mulligan.metrics.kernel import kernel_distance
 from mulligan.metrics.memorisation import memorisation_ratio
 from mulligan.metrics.modes import label_modes, point_modes
@@ -201,6 +200,18 @@ def _point_scores(source: Source, real: Tensor, fake: Tensor) -> dict[str, Score
     return scores
 
 
+def _record(model: Generates, results: list[Result], split: str, seconds: float) -> None:
+    """A line in the run's metrics.jsonl; a model that ships with mulligan keeps no record."""
+    run = RunDir(model.directory)
+    if run.checkpoints.is_dir():
+        run.metrics(
+            round=model.round,
+            split=split,
+            seconds=round(seconds, 1),
+            metrics=[result.to_json() for result in results],
+        )
+
+
 # --- the real side ---------------------------------------------------------------------------------------
 
 
@@ -314,177 +325,3 @@ def trivial_samples(source: Source, n: int) -> Iterator[Tensor]:
         else:
             noise = torch.randn(size, *mean.shape, generator=generator)
             yield features.to_8_bit(mean + data.std(0) * noise)
-
-
-# --- at every look ---------------------------------------------------------------------------------------
-
-
-class Quick:
-    """A Fréchet distance for looks during training, against held-out data; the real side is kept.
-
-    Its few samples bias it upwards, always equally: read its course and its floor, not its value.
-
-    Args:
-        source: the data.
-        extractor: makes the features; None: a quick one that suits the data.
-        n: samples of each side, at most; None: what the extractor judges in about a second.
-        split: the real side.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        extractor: Extractor | None = None,
-        *,
-        n: int | None = None,
-        split: str = "held_out",
-    ) -> None:
-        self.extractor = extractor or features.pick(source, quick=True)
-        self.source = source
-        # A split of one image is taken twice: a point is a Gaussian too.
-        quick = self.extractor.quick // self.extractor.passes(source)
-        self.n = max(2, min(n or quick, len(source.splits[split])))
-        real = self._real(source.splits[split])
-        self.real: Gaussian = gaussian(real)
-        # With fewer samples than features the distance is quicker from the features themselves.
-        self.few = real if self.n < real.shape[1] else None
-        self.name = self.extractor.distance
-
-    def __call__(self, generate: Callable[[int], Tensor]) -> float:
-        """Fréchet distance of what `generate(n)` makes: images (n, C, H, W) in [-1, 1], or points (n, D).
-
-        It is inf if a sample is not finite.
-        """
-        x = generate(self.n)
-        fake = self.extractor(features.to_8_bit(x) if x.ndim == 4 else x)
-        if not torch.isfinite(fake).all():
-            return math.inf
-        if self.few is not None:
-            return frechet_distance(self.few, fake)
-        return gaussian_distance(self.real, gaussian(fake))
-
-    @cached_property
-    def floor(self) -> float:
-        """The same of training data in place of generated samples."""
-        train = self.source.train
-        return self(lambda n: torch.cat(list(real_samples(train, min(n, len(train))))))
-
-    def _real(self, split: Split) -> Tensor:
-        return extract(self.extractor, real_samples(split, self.n), self.n, "")
-
-
-# --- records and tables ----------------------------------------------------------------------------------
-
-
-def _record(model: Generates, results: list[Result], split: str, seconds: float) -> None:
-    """A line in the run's metrics.jsonl; a model that ships with mulligan keeps no record."""
-    run = RunDir(model.directory)
-    if run.checkpoints.is_dir():
-        run.metrics(
-            round=model.round,
-            split=split,
-            seconds=round(seconds, 1),
-            metrics=[result.to_json() for result in results],
-        )
-
-
-class Row(NamedTuple):
-    """One metric of several runs."""
-
-    name: str
-    better: Better
-    floor: float
-    baselines: dict[str, float]
-    values: dict[str, float]  # by run
-
-
-def compare(runs: list[Path]) -> list[Row]:
-    """The last evaluation of each run, side by side, a row a metric that all have.
-
-    Raises:
-        ValueError: a run was not evaluated, or two were judged by unlike measures; the message names the
-            field.
-    """
-    found = {str(run): _last(Path(run)) for run in runs}
-    first, *others = found
-    for other in others:
-        for name in found[first].keys() & found[other].keys():
-            differences = found[first][name].card.differences(found[other][name].card)
-            if differences:
-                raise ValueError(
-                    f"{first} and {other} cannot be compared by {name}: {differences[0]}; "
-                    "evaluate both on the same data with the same options"
-                )
-    shared = [name for name in found[first] if all(name in results for results in found.values())]
-    if not shared:
-        raise ValueError(f"{', '.join(found)} share no metric; compare runs on the same data")
-    return [
-        Row(
-            name,
-            found[first][name].better,
-            found[first][name].floor,
-            found[first][name].baselines,
-            {run: results[name].value for run, results in found.items()},
-        )
-        for name in shared
-    ]
-
-
-def _last(run: Path) -> dict[str, Result]:
-    lines = RunDir.open(run).read("metrics")
-    if not lines:
-        raise ValueError(f"{run} was not evaluated yet; run: mulligan evaluate {run}")
-    return {line["name"]: Result.from_json(line) for line in lines[-1]["metrics"]}
-
-
-def table(results: list[Result]) -> list[str]:
-    """Results as the lines of a plain table: name, value, floor, baselines, and which way is better."""
-    baselines = list(dict.fromkeys(name for result in results for name in result.baselines))
-    head = ["", "value", "real data", *baselines, "better"]
-    rows = [
-        [
-            result.name,
-            shown(result.value) + (f" ± {shown(result.spread)}" if result.spread is not None else ""),
-            shown(result.floor),
-            *(shown(result.baselines[name]) if name in result.baselines else "-" for name in baselines),
-            _BETTER[result.better],
-        ]
-        for result in results
-    ]
-    return aligned([head, *rows])
-
-
-def compare_table(rows: list[Row]) -> list[str]:
-    """Compared runs as the lines of a plain table; * marks the best of each row."""
-    runs = list(rows[0].values)
-    lines = [["", *runs, "real data", "better"]]
-    for row in rows:
-        best = min(row.values.values(), key=lambda v: _badness(row, v))
-        cells = [shown(v) + (" *" if v == best and len(runs) > 1 else "") for v in row.values.values()]
-        lines.append([row.name, *cells, shown(row.floor), _BETTER[row.better]])
-    return aligned(lines)
-
-
-_BETTER = {"lower": "lower", "higher": "higher", "target": "as real"}
-
-
-def _badness(row: Row, value: float) -> float:
-    if row.better == "target":
-        return abs(value - row.floor)
-    return value if row.better == "lower" else -value
-
-
-def shown(value: float) -> str:
-    """A number to four digits."""
-    if not math.isfinite(value):
-        return "inf" if value > 0 else "nan"
-    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
-
-
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]

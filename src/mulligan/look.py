@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mulligan import checkpoint, figure, samples
 from mulligan.data.source import Source
-from mulligan.evaluate import Quick
 from mulligan.game import System
 from mulligan.loop import Loop
+from mulligan.quick import Quick
 from mulligan.rundir import FLOOR, RunDir
 
 GRID = 64  # images in a look

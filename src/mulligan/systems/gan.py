@@ -5,7 +5,7 @@ D(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1) and V(D, G) = -log 4 (th
 Reference code: github.com/goodfeli/adversarial.
 
 G: ReLU layers; D: two maxout layers with dropout. Images are flattened, G ends in a sigmoid, and D sees them in
-[0, 1]. For points the networks are narrower, G's output is linear, and dropout and weight ranges are not those of MNIST.
+[0, 1]. For points the networks are narrower, G's output is linear, and dropout and weight ranges are not MNIST's.
 
 Differs: D and G play in turn, each on fresh noise; the reference code updates both from one batch. Momentum and
 learning rate follow the images seen instead of epochs. Points use Adam, a G slower than D, and learning rates that
