@@ -26,6 +26,7 @@ from mulligan.rundir import FLOOR, RunDir, write_whole
 
 Json = dict[str, Any]
 
+STYLE = Path(__file__).with_suffix(".css")
 N_LOOKS = 6  # pictures shown of a training
 _BIG, _SMALL = 1000, 400  # px; larger looks are made smaller, so that the page stays light
 _MAX_BYTES = 400_000  # of a picture that goes in as it is
@@ -107,7 +108,7 @@ def page(run: _Run) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)} - mulligan</title>\n<style>{_colours()}{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)} - mulligan</title>\n<style>{_colours()}{STYLE.read_text()}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(s for s in sections if s) + f"\n</main>\n{_footer(run)}\n</body>\n</html>\n"
     )
 
@@ -570,83 +571,3 @@ def _plain(value: Any) -> str:
 def _colours() -> str:
     light, dark = ("".join(f"--{role}:{pair[i]};" for role, pair in plot.COLOURS.items()) for i in (0, 1))
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
-
-
-_STYLE = """
-*{box-sizing:border-box}
-html{color-scheme:light dark;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);overflow-wrap:break-word;
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-serif}
-main,footer{max-width:1120px;margin:0 auto;padding:0 clamp(16px,4vw,40px)}
-header{padding-top:clamp(28px,6vw,64px)}
-h1{font-size:clamp(1.9rem,6vw,2.9rem);line-height:1.1;letter-spacing:-.02em;margin:0 0 .5rem;font-weight:700}
-h2{font-size:1.35rem;letter-spacing:-.01em;margin:3.2rem 0 .3rem}
-h3{font-size:1rem;margin:0;font-weight:600}
-p{margin:.2rem 0}
-.lead{font-size:1.1rem;max-width:60rem}
-.facts{color:var(--muted);font-size:.9rem;display:flex;flex-wrap:wrap;gap:0 1.4rem;margin-top:.6rem}
-.note{color:var(--muted);font-size:.92rem;max-width:46rem;margin:0 0 1rem}
-.verdict{margin-top:1.8rem;padding:1rem 1.2rem;border-left:4px solid var(--D);
-background:color-mix(in srgb,var(--D) 8%,var(--page));border-radius:0 10px 10px 0}
-.verdict .first{font-size:1.15rem;font-weight:600;line-height:1.4}
-figure{margin:0;min-width:0}
-figcaption{color:var(--muted);font-size:.85rem;margin-top:.3rem}
-a{color:inherit;text-decoration-color:var(--muted);text-underline-offset:.18em}
-img{display:block;max-width:100%;height:auto;border-radius:8px}
-svg{display:block;width:100%;height:auto}
-.looks{display:grid;grid-template-columns:minmax(0,1.55fr) minmax(0,1fr);gap:1.4rem;align-items:start}
-.looks.one{grid-template-columns:minmax(0,44rem)}
-.looks>figure img{width:100%}
-.earlier{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1rem}
-.earlier img{width:100%}
-.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));gap:2rem 2.4rem}
-.hover:hover{fill:color-mix(in srgb,var(--ink) 9%,transparent)!important}
-.game figure+figure{margin-top:2rem}
-.wide{overflow-x:auto}
-.wide svg{min-width:36rem}
-.row svg{min-width:60rem}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,21rem),1fr));gap:1rem;
-align-items:start}
-.card{border:1px solid var(--grid);border-radius:12px;padding:1rem 1.1rem;min-width:0}
-.value{font-size:2rem;font-weight:700;letter-spacing:-.02em;line-height:1.2;margin:.1rem 0 .5rem;
-font-variant-numeric:tabular-nums}
-.value small{font-size:.82rem;font-weight:400;letter-spacing:0;color:var(--muted);margin-left:.6rem}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
-th,td{text-align:left;vertical-align:top;padding:.28rem .8rem .28rem 0;font-weight:400}
-td{overflow-wrap:anywhere}
-.plain th{color:var(--muted);width:11rem}
-.plain tr+tr>*{border-top:1px solid var(--grid)}
-.card .plain th{width:42%}
-.bars{table-layout:fixed}
-.bars th{width:43%;padding:.16rem .5rem .16rem 0}
-.bars td{padding:.16rem 0}
-.bars td:last-child{width:4.6rem;text-align:right;font-variant-numeric:tabular-nums}
-.bars i{display:block;height:.62rem;margin-top:.44rem;border-radius:3px;background:var(--muted);opacity:.55}
-.bars .mine{font-weight:600}
-.bars .mine>*{font-weight:600}
-.bars .mine i{background:var(--D);opacity:1}
-.bars .floor i{background:var(--G);opacity:1}
-details{margin-top:.7rem}
-summary{cursor:pointer;color:var(--muted);font-size:.92rem}
-summary:focus-visible,[tabindex]:focus-visible{
-outline:2px solid var(--D);outline-offset:3px;border-radius:4px}
-details>table,details>ul,details>.wide{margin-top:.4rem}
-.events{list-style:none;margin:.6rem 0 0;padding:0;font-size:.94rem}
-.events li{padding:.45rem 0;border-top:1px solid var(--grid);display:grid;
-grid-template-columns:16.5rem 6.2rem minmax(0,1fr);gap:0 .8rem}
-.when{color:var(--muted);font-size:.86rem;font-variant-numeric:tabular-nums}
-.events b{font-weight:600;font-size:.86rem}
-.events .warning{color:var(--c1)}.events .mend{color:var(--D)}.events .finish{color:var(--G)}
-.events .other{color:var(--muted)}
-pre{background:color-mix(in srgb,var(--ink) 6%,var(--page));border-radius:10px;padding:1rem 1.2rem;
-overflow-x:auto;font:.9rem/1.7 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:.6rem 0 0}
-footer{color:var(--muted);font-size:.88rem;margin-top:4rem;padding-bottom:3rem}
-@media(max-width:720px){
-.looks{grid-template-columns:minmax(0,1fr)}
-.earlier{grid-template-columns:repeat(3,minmax(0,1fr))}
-.events li{grid-template-columns:5.6rem minmax(0,1fr)}
-.when{grid-column:1/-1}
-.plain th{width:8rem}
-}
-@media print{section,figure,article{break-inside:avoid}}
-"""
