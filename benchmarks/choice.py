@@ -41,7 +41,7 @@ PICTURES: dict[str, Json] = {
     "r3gan": {"network": "plain", "width": 32, "batch": 64, "lr": 1e-3},
 }
 PLANE: dict[str, Json] = {
-    "r3gan": {"burn_in": 1_000_000},
+    "r3gan": auto.POINTS,
     "gan": {"decay_images": 1_000_000},
     "sngan": {"g_width": 64, "d_width": 64, "z_dim": 2, "n_dis": 1, "lr": 1e-3, "decay_images": 1_000_000},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, tree
 from mulligan import __version__, cli, registry
@@ -318,6 +318,52 @@ def test_a_truncated_jpeg_among_good_ones_is_skipped_named_and_counted(tmp_path:
     checked = mulligan("data", "check", folder, "--size", 16)
     assert checked.status == 0
     assert "07.jpg" in checked.out
+
+
+def test_a_picture_with_more_text_than_pillow_reads_is_skipped_and_named(tmp_path: Path, mulligan: Command) -> None:
+    folder = tmp_path / "drawn [by a program]"
+    folder.mkdir()
+    draw_pictures(folder, n=12)
+    note = PngImagePlugin.PngInfo()
+    note.add_text("workflow", "x" * 3_000_000, zip=True)
+    Image.new("RGB", (16, 16)).save(folder / "long [text].png", pnginfo=note)
+    answer = mulligan(
+        "train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", tmp_path / "a run", *TINY_DCGAN
+    )
+    assert answer.status == 0, answer.err
+    assert "1 of 13" in answer.err
+    assert "long [text].png" in answer.err
+    assert f"mulligan sample '{tmp_path / 'a run'}'" in answer.out
+
+
+def test_a_folder_called_mnist_is_not_read_as_digits(tmp_path: Path, mulligan: Command) -> None:
+    folder = tmp_path / "mnist"
+    draw_pictures(folder)
+    run = tmp_path / "run"
+    answer = mulligan("train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", run, *TINY_DCGAN)
+    assert answer.status == 0, answer.err
+    numbers = json.loads(mulligan("evaluate", run, "--judge", "pixels", "--json").out)
+    assert not any("digit" in metric["name"] for metric in numbers["metrics"])
+
+
+def test_three_pictures_train(tmp_path: Path, mulligan: Command) -> None:
+    folder = tmp_path / "three"
+    draw_pictures(folder, n=3)
+    run = tmp_path / "run"
+    answer = mulligan("train", "dcgan", "--data", folder, "--size", 16, "--rounds", 1, "--out", run, *TINY_DCGAN)
+    assert answer.status == 0, answer.err
+
+
+def test_a_runs_own_command_with_resume_is_that_run(
+    tmp_path: Path, mulligan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_pictures(tmp_path / "drawn", n=12)
+    monkeypatch.chdir(tmp_path)
+    words = ("auto", "--data", "drawn", "--size", 16, "--batch", 4)
+    assert mulligan("train", *words, "--rounds", 1, "--out", "run").status == 0
+    answer = mulligan("train", *words, "--rounds", 2, "--resume", "run")
+    assert answer.status == 0, answer.err
+    assert "2 rounds" in answer.out
 
 
 # --- what does not: the disk --------------------------------------------------------------------------------

@@ -250,7 +250,7 @@ def test_duplicates_share_a_split_and_none_is_empty(tmp_path: Path) -> None:
 
 def test_the_second_time_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, seen = fill(tmp_path / "d"), []
-    first = data.open_source(str(place), progress=lambda done, total: seen.append((done, total)))
+    first = data.open_source(str(place), progress=lambda doing, done, total: seen.append((done, total)))
     assert seen[-1] == (5, 5)
     monkeypatch.setattr(folder, "load", None)
     second = data.open_source(str(place))

@@ -13,7 +13,7 @@ SOURCE = Path(mulligan.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 # STYLE.md, principle 6: a module imports from its own and from lower layers only
 LAYERS = [
-    {"config", "registry", "signals", "mulligan"},
+    {"config", "errors", "registry", "signals", "mulligan"},
     {"layers", "losses", "penalties", "augment"},
     {"networks"},
     {"game"},

@@ -80,7 +80,7 @@ def test_killed_at_random_moments(uninterrupted: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_command_killed_ten_times(tmp_path: Path) -> None:
-    """The issue's line, as a user would do it: ten SIGKILLs of `mulligan train`, on images."""
+    """As a user would do it: ten SIGKILLs of `mulligan train`, on images."""
     whole, run = tmp_path / "whole", tmp_path / "run"
     options = ["--data", "mnist", "--rounds", 1500, "--look-every", 50, "--precision", "fp32", *TINY_DCGAN]
     assert separate("train", "dcgan", "--out", whole, *options).status == 0

@@ -149,7 +149,7 @@ def state(run: Path) -> Any:
 
 def test_everything_is_there(density_run: Path) -> None:
     names = {p.name for p in density_run.iterdir()}
-    assert names == {"config.json", "log.jsonl", "events.jsonl", "samples", "checkpoints", "report.html"}
+    assert names == {"config.json", "log.jsonl", "events.jsonl", "samples", "checkpoints", "report.html", "game.gif"}
     looks = {p.name for p in (density_run / "samples").iterdir()}
     assert looks >= {f"{n:06d}.{kind}" for n in (0, 3, 6) for kind in ("png", "json")}
     assert sorted(p.name for p in (density_run / "checkpoints").iterdir()) == ["000003", "000006"]
@@ -404,6 +404,17 @@ def test_a_loss_that_becomes_nan_stops_and_is_named(tmp_path: Path, mulligan: Co
     assert "nan" in last.lower()
     assert answer.out == ""
     assert all(int(name) <= 6 for name in finite_checkpoints(run))
+    told = json.loads((run / "events.jsonl").read_text().splitlines()[-1])
+    assert told["kind"] == "lost"
+    assert "player D" in told["text"]
+    assert "player D" in (run / "report.html").read_text()
+
+
+def test_an_error_in_ones_own_system_keeps_its_traceback(tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "lost.py"
+    file.write_text(LOST.replace('logits = self.D(batch["x"])', 'logits, _ = self.D(batch["x"])[:3]'))
+    with pytest.raises(ValueError, match="unpack"):
+        mulligan("train", file, "--data", "ring", "--rounds", 2, "--out", tmp_path / "run")
 
 
 @pytest.mark.parametrize("look_every", [1, 100])

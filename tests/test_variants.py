@@ -134,3 +134,14 @@ def test_d_learns_from_the_fakes_that_g_has_just_made(name: str) -> None:
     assert len(used) == 2 * loop.stage.turns[1].repeat  # more steps of D take fresh ones
     assert not any(torch.equal(u, m) for u in used[2:] for m in made)
     assert not system.kept
+
+
+def test_fakes_that_d_did_not_use_do_not_outlive_their_round() -> None:
+    system: Any = tiny_system("dcgan", "image")
+    for system.images in (0, 8, 16):
+        for _ in range(2):
+            newest = system.fake_for_g(4)
+    assert len(system.kept) == 2
+    system.images = 24
+    assert not torch.equal(system.fake_for_d(4), newest)
+    assert not system.kept

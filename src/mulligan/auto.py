@@ -1,6 +1,7 @@
 """`auto`: the system and settings that measurement found best for what the data is.
 
-docs/log.md has the trials that chose them; benchmarks/default.py races the choice for images against a tuned DCGAN.
+docs/log.md has the trials that found them, benchmarks/choice.py the race over kinds of data that chose among them;
+benchmarks/default.py races the choice for images against a tuned DCGAN.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ IMAGES: dict[str, Any] = {
 }
 
 
+POINTS: dict[str, Any] = {}  # as it comes
+
+
 def choose(source: Source) -> Choice:
     """The default system for a source."""
     if source.signals["x"].kind == "points":
-        return Choice("r3gan", {}, "finds narrow modes that lie far apart, and keeps them")
+        return Choice("r3gan", POINTS, "finds narrow modes that lie far apart, and keeps them")
     return Choice("sngan", IMAGES, "keeps improving where BatchNorm in D flattens out")

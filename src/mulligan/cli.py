@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from mulligan.config import Auto, Data, Options, Run, nearest
+from mulligan.errors import Mistake
 
 HELP = """mulligan trains generative adversarial networks on your own data.
 
@@ -52,9 +54,9 @@ def run(words: list[str]) -> int:
         return 0
     try:
         if words[0] not in VERBS:
-            raise ValueError(f"mulligan: there is no verb {words[0]!r}{nearest(words[0], VERBS)}")
+            raise Mistake(f"mulligan: there is no verb {words[0]!r}{nearest(words[0], VERBS)}")
         return VERBS[words[0]](words[1:])
-    except ValueError as error:
+    except (Mistake, ValidationError) as error:
         print(_mistake(error), file=sys.stderr)
         return 2
     except OSError as error:
@@ -67,7 +69,7 @@ def run(words: list[str]) -> int:
         print("mulligan: stopped", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
             raise
         advice = "lower --batch, --size or a width, or raise --micro-batches"
         print(f"mulligan: the memory does not suffice; {advice}", file=sys.stderr)
@@ -75,8 +77,6 @@ def run(words: list[str]) -> int:
 
 
 def _mistake(error: ValueError) -> str:
-    from pydantic import ValidationError
-
     from mulligan.options import explain
 
     text = explain(error) if isinstance(error, ValidationError) else str(error)
@@ -178,7 +178,7 @@ def data(words: list[str]) -> int:
         print(f"usage: mulligan data list | get NAME | check DATA\n\n{data.__doc__}")
         return 0
     if words[0] not in actions:
-        raise ValueError(f"mulligan data: there is no {words[0]!r}{nearest(words[0], actions)}")
+        raise Mistake(f"mulligan data: there is no {words[0]!r}{nearest(words[0], actions)}")
     return actions[words[0]](words[1:])
 
 
@@ -204,10 +204,11 @@ def _data_get(words: list[str]) -> int:
 
 def _data_check(words: list[str]) -> int:
     from mulligan.data import check
+    from mulligan.display import counting
 
     options = _parse("data check", words, [Check])
     as_json = options.pop("json_")
-    report = check(options.pop("data"), **options)
+    report = check(options.pop("data"), **options, progress=counting)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -278,6 +279,8 @@ def _resume(words: list[str], folder: str) -> int:
     from mulligan import registry
     from mulligan.options import flag as option
     from mulligan.rundir import RunDir
+    from mulligan.train import resume as resume_
+    from mulligan.train import whole_path
 
     stored = RunDir.open(folder).config
     flat = {**stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
@@ -289,13 +292,14 @@ def _resume(words: list[str], folder: str) -> int:
         if _option(words, budget) is not None:
             told[other] = None
     options = _parse("train", words, models, defaults=told)
+    options["data"], options["system"] = whole_path(options["data"]), whole_path(options["system"])
+    if options["system"] == "auto" and stored.get("auto"):
+        options["system"] = stored["system"]
     for key, value in told.items():
         if options[key] != value and key not in ("minutes", "rounds", "device"):
             flag = key if key == "system" else option(key)
             began = f"began with {value}" if value is not None else "is not started anew"
-            raise ValueError(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
-    from mulligan.train import resume as resume_
-
+            raise Mistake(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
     budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
     return _played(lambda: resume_(folder, **budget_), folder, options["json_"])
 
@@ -305,7 +309,7 @@ def _option(words: list[str], flag: str) -> str | None:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word == flag:
             if not following or following.startswith("-"):
-                raise ValueError(f"mulligan train: {flag} needs a value")
+                raise Mistake(f"mulligan train: {flag} needs a value")
             return following
         if word.startswith(f"{flag}="):
             return word.removeprefix(f"{flag}=")
@@ -314,33 +318,42 @@ def _option(words: list[str], flag: str) -> str | None:
 
 def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     """Run a training to whatever end it has, and say how to go on."""
-    from mulligan.report import write_report
-    from mulligan.train import Interrupted
+    from mulligan.train import Interrupted, Lost
 
     try:
         model = play()
     except Interrupted as stop:
-        print(f"mulligan: saved; go on with: mulligan train --resume {stop}", file=sys.stderr)
+        _report(stop.run)
+        again = shlex.join(["mulligan", "train", "--resume", str(stop.run)])
+        print(f"mulligan: saved; go on with: {again}", file=sys.stderr)
         return 130
-    except FloatingPointError as error:
-        print(f"mulligan: {error}; take another --seed, or a system with a lower --lr", file=sys.stderr)
+    except Lost as loss:
+        _report(loss.run)
+        print(f"mulligan: {loss}; take another --seed, or a lower --lr", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            f"mulligan: stopped without saving; go on with: mulligan train --resume {out or 'RUN'}",
-            file=sys.stderr,
-        )
+        begun = out is not None and Path(out, "config.json").exists()
+        again = f"; go on with: {shlex.join(['mulligan', 'train', '--resume', str(out)])}" if begun else ""
+        print(f"mulligan: stopped without saving{again}", file=sys.stderr)
         return 130
+    _report(model.directory)
     if int(os.environ.get("RANK", "0")) > 0:
         return 0
-    write_report(model.directory)
     if as_json:
         _print_json({"run": str(model.directory), "round": model.round, "model": model.hash})
     else:
-        run_ = model.directory
-        print(f"{run_}: {model.round:,} rounds; report: {run_}/report.html")
+        run_ = shlex.quote(str(model.directory))
+        print(f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html")
         print(f"next: mulligan sample {run_} -o samples.png    mulligan evaluate {run_}")
     return 0
+
+
+def _report(run_: Path) -> None:
+    """Rank 0 writes the report."""
+    from mulligan.report import write_report
+
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_report(run_)
 
 
 # --- mulligan sample, walk ---------------------------------------------------------------------------------------
@@ -370,7 +383,7 @@ def sample(words: list[str]) -> int:
 
     model = Model.load(options["run"])
     if options["label"] is not None and "y" not in model.system.needs:
-        raise ValueError(f"--label {options['label']}: {model.config['system']} takes no label; leave it out")
+        raise Mistake(f"--label {options['label']}: {model.config['system']} takes no label; leave it out")
     made = model.generate(options["n"], seed=options["seed"], label=options["label"])
     key, signal = next(iter(model.system.makes.items()))
     provenance = model.provenance(options["seed"])
@@ -430,6 +443,7 @@ def evaluate(words: list[str]) -> int:
     Example: mulligan evaluate runs/dcgan-mnist
     """
     options = _parse("evaluate", _long(words), [Evaluate])
+    from mulligan.display import counting
     from mulligan.evaluate import evaluate as evaluate_
     from mulligan.model import SHIPPED, Model
     from mulligan.report import write_report
@@ -437,7 +451,7 @@ def evaluate(words: list[str]) -> int:
 
     model = Model.load(options["run"])
     numbers = {k: options[k] for k in ("n", "split", "seed", "judge")}
-    results = evaluate_(model, **numbers, progress=_progress)
+    results = evaluate_(model, **numbers, progress=counting)
     if options["json_"]:
         _print_json({"run": str(options["run"]), "metrics": [r.to_json() for r in results]})
     else:
@@ -445,12 +459,6 @@ def evaluate(words: list[str]) -> int:
     if SHIPPED not in model.directory.parents:
         print(f"report: {write_report(model.directory)}", file=sys.stderr if options["json_"] else sys.stdout)
     return 0
-
-
-def _progress(what: str, done: int, total: int) -> None:
-    """One line that is written over; on a terminal only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{what} {done:,} of {total:,}" if done < total else "\r\033[K", end="", file=sys.stderr)
 
 
 class Compare(AsJson):
@@ -467,10 +475,10 @@ def compare(words: list[str]) -> int:
     from mulligan.tables import compare_table
 
     if not options["runs"]:
-        raise ValueError("mulligan compare: name one RUN or more")
+        raise Mistake("mulligan compare: name one RUN or more")
     rows = compare_([Path(run) for run in options["runs"]])
     if options["json_"]:
-        _print_json({"metrics": [row._asdict() for row in rows]})
+        _print_json({"metrics": [row.to_json() for row in rows]})
     else:
         print("\n".join(compare_table(rows)))
     return 0

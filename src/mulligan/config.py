@@ -12,6 +12,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mulligan.errors import Mistake
+
 
 class Options(BaseModel):
     """A flat, frozen set of options; an unknown name is refused."""
@@ -65,7 +67,7 @@ class Run(Options):
     @model_validator(mode="after")
     def _one_budget(self) -> Run:
         if self.minutes is not None and self.rounds is not None:
-            raise ValueError("--minutes and --rounds are both set: give one of them")
+            raise Mistake("--minutes and --rounds are both set: give one of them")
         return self
 
 

@@ -18,6 +18,12 @@ from mulligan.rundir import FLOOR
 PLAIN_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
+def counting(doing: str, done: int, total: int) -> None:
+    """How far something is: one line that is written over, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{doing}: {done:,} of {total:,}" if done < total else "\r\033[K", end="", file=sys.stderr)
+
+
 class Display:
     """Shows rounds, images a second, time left, vital numbers and the newest picture, on standard error."""
 
@@ -41,7 +47,7 @@ class Display:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(text, soft_wrap=True)
+            self.console.print(text, soft_wrap=True, markup=False)
 
     def show(self, line: dict[str, Any]) -> None:
         """Show a line of the log."""

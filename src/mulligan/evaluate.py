@@ -9,7 +9,7 @@ cached.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from mulligan.data import cache
+from mulligan.data import Progress, cache
 from mulligan.data.source import Source, Split
 from mulligan.data.toy import ToySource
+from mulligan.errors import Mistake
 from mulligan.metrics import features
 from mulligan.metrics.card import Better, Card, Result
 from mulligan.metrics.class_shares import class_shares
@@ -45,8 +46,6 @@ PRDC_N = 5000  # precision and the like: their cost grows with the square of the
 COPIES_N = 2000  # samples whose nearest training sample is sought: enough for a median
 K = 5  # neighbour of precision, recall, density, coverage
 TRIVIAL = {"image": "mean image + pixel noise", "points": "one Gaussian"}
-
-Progress = Callable[[str, int, int], None]  # what is being done, samples done, samples in all
 
 
 class Generates(Protocol):
@@ -140,7 +139,7 @@ def evaluate(
 def measure(source: Source, extractor: Extractor, reference: Reference, fake: Tensor) -> dict[str, Score]:
     """Every metric that the data allow, of features fake (n, d) against the reference."""
     if not torch.isfinite(fake).all():
-        raise ValueError("the samples hold NaN or infinite numbers: training has diverged; train again")
+        raise Mistake("the samples hold NaN or infinite numbers: training has diverged; train again")
     real = reference.real
     distance = extractor.distance
     kernel = kernel_distance(real, fake)
@@ -168,7 +167,7 @@ def measure(source: Source, extractor: Extractor, reference: Reference, fake: Te
 def _digit_scores(source: Source, extractor: Digits, fake: Tensor) -> dict[str, Score]:
     """One channel: the smallest and largest share of a digit; three: modes of 1,000 and KL."""
     labels = extractor.labels(fake)
-    if source.name == "stacked":
+    if source.signals["x"].shape[0] == 3:
         drawn = source.train.labels()
         assert drawn is not None
         shares = torch.from_numpy(np.bincount(drawn, minlength=1000) / len(drawn))
@@ -218,10 +217,10 @@ def _record(model: Generates, results: list[Result], split: str, seconds: float)
 def _capped(source: Source, n: int, split: str) -> int:
     """n, or what the splits hold: both sides of the floor must have as many samples as the model."""
     if split not in ("test", "held_out"):
-        raise ValueError(f"--split {split}: judge by data that did not train; use test or held_out")
+        raise Mistake(f"--split {split}: judge by data that did not train; use test or held_out")
     n = min(n, len(source.test), len(source.held_out))
     if n <= K:
-        raise ValueError(f"{source.name} leaves {n} samples to judge by; more than {K} are needed: add data")
+        raise Mistake(f"{source.name} leaves {n} samples to judge by; more than {K} are needed: add data")
     return n
 
 

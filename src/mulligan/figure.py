@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from mulligan import plot, samples
+from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.plot import Axis, Floats, Scene
 from mulligan.signals import Signal
@@ -66,10 +67,10 @@ class Snapshot:
             arrays = {k: np.asarray(data[k], np.float64) for k in ("x", "p_data", "p_g", "D", "z", "G_z")}
             snapshot = cls(**arrays, round=int(data["round"]))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no snapshot of a 1-D game: {error}; draw it anew") from error
+            raise Mistake(f"this is no snapshot of a 1-D game: {error}; draw it anew") from error
         curves = {a.shape for a in (snapshot.x, snapshot.p_data, snapshot.p_g, snapshot.D)}
         if len(curves) != 1 or snapshot.z.shape != snapshot.G_z.shape or snapshot.x.size < 2:
-            raise ValueError("the arrays of this snapshot differ in length; draw it anew")
+            raise Mistake("the arrays of this snapshot differ in length; draw it anew")
         return snapshot
 
     def save(self, file: Path) -> None:
@@ -201,7 +202,7 @@ def animate(
 ) -> Path:
     """The figure at each moment as an endless GIF on common axes; the last one stays for two seconds."""
     if not snapshots:
-        raise ValueError(f"-o {out}: no moments of this run were kept; train it with more looks")
+        raise Mistake(f"-o {out}: no moments of this run were kept; train it with more looks")
     top, z_range = _top(snapshots), _z_range(snapshots)
     frames = [draw(s, top=top, z_range=z_range) for s in snapshots]
     times = [milliseconds] * (len(frames) - 1) + [2000]

@@ -169,7 +169,7 @@ class Typical(System):
     def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.z_dim: int = config.z_dim or 0
-        self.kept: deque[Tensor] = deque()  # fakes of this round that G has learned from and D has not
+        self.kept: deque[tuple[int, Tensor]] = deque()  # (round's first image, fakes): G has learned from them, D not
 
     def latent(self, n: int) -> Tensor:
         """z ~ N(0, I)."""
@@ -186,12 +186,19 @@ class Typical(System):
         Worth an eighth of a round: D need not wait for G again. For systems in which G plays before D.
         """
         x = self.fake(n)
-        self.kept.append(x.detach())
+        self._forget_earlier_rounds()
+        self.kept.append((self.images, x.detach()))
         return x
 
     def fake_for_d(self, n: int) -> Tensor:
-        """The fakes that G has just learned from; fresh ones when D has used them up."""
-        return self.kept.popleft() if self.kept else self.fake(n)
+        """The fakes that G has learned from in this round; fresh ones when D has used them up."""
+        self._forget_earlier_rounds()
+        return self.kept.popleft()[1] if self.kept else self.fake(n)
+
+    def _forget_earlier_rounds(self) -> None:
+        """What D has left over is old by the next round, and in no checkpoint."""
+        while self.kept and self.kept[0][0] != self.images:
+            self.kept.popleft()
 
     def generate(self, batch: Batch) -> Batch:
         x, range_ = self.G(batch["z"]), self.makes["x"].range

@@ -17,6 +17,7 @@ from mulligan.game import System
 from mulligan.loop import Loop
 from mulligan.quick import Quick
 from mulligan.rundir import FLOOR, RunDir
+from mulligan.runtime import seed
 
 GRID = 64  # images in a look
 POINTS = 2000
@@ -30,6 +31,8 @@ class Look:
     def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop) -> None:
         self.rundir, self.system, self.source, self.loop = rundir, system, source, loop
         self.quick = Quick(source)
+        # what fits in memory in training fits in a look; a handful of samples at a time would only be slow
+        self.part = max(16, min(256, loop.shard))
         self.vital: dict[str, float] = {}
         self.best: tuple[float, str] | None = None
         self.looked = self.saved = -1  # the rounds of the newest look and of the newest checkpoint
@@ -77,19 +80,24 @@ class Look:
 
     def _generate(self, n: int) -> Tensor:
         """n samples, the same latents at every look."""
-        torch.default_generator.manual_seed(SEED)
+        seed(SEED, self.system.device)
         parts = []
-        for start in range(0, n, 256):
-            z = self.system.latent(min(256, n - start))
+        for start in range(0, n, self.part):
+            z = self.system.latent(min(self.part, n - start))
             parts.append(self.system.generate({"z": z})[next(iter(self.system.makes))].float().cpu())
         return torch.cat(parts)
 
     def _separation(self) -> dict[str, float]:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
         n = min(AUC_SAMPLES, len(self.source.held_out))
-        torch.default_generator.manual_seed(SEED)
-        batch = {k: v.to(self.system.device) for k, v in self.source.held_out.fetch(np.arange(n)).items()}
-        return {player: auc(real, fake) for player, (real, fake) in self.system.scores(batch).items()}
+        seed(SEED, self.system.device)
+        scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        for start in range(0, n, self.part):
+            rows = self.source.held_out.fetch(np.arange(start, min(start + self.part, n)))
+            found = self.system.scores({k: v.to(self.system.device) for k, v in rows.items()})
+            for player, logits in found.items():
+                scores.setdefault(player, []).append(logits)
+        return {player: auc(*map(torch.cat, zip(*parts, strict=True))) for player, parts in scores.items()}
 
     def _picture(self) -> None:
         round = self.loop.progress.round

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mulligan import runtime
 from mulligan.average import Average
+from mulligan.errors import Mistake
 from mulligan.game import Stage, System, Terms, Turn, parameters
 from mulligan.loader import Loader, Position
 from mulligan.runtime import Runtime
@@ -60,7 +62,8 @@ class Loop:
         self.gradient_norms: dict[str, Tensor] = {}
         shards = runtime.world * micro_batches
         if loader.batch % shards:
-            raise ValueError(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
+            raise Mistake(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
+        self.shard = loader.batch // shards  # samples that a network sees at a time
 
     def enter(
         self, number: int, stage: Stage, saved: Saved | None = None, start: dict[str, Tensor] | None = None
@@ -141,13 +144,8 @@ class Loop:
             q.requires_grad_(True)
 
     def seed(self, *key: int) -> None:
-        seed = int(np.random.SeedSequence([self.loader.seed, *key]).generate_state(1, np.uint64)[0])
-        # torch.manual_seed would visit every kind of device there is: 0.4 ms, a tenth of a small round
-        torch.default_generator.manual_seed(seed)
-        if self.runtime.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        elif self.runtime.device.type == "mps":
-            torch.mps.manual_seed(seed)
+        number = int(np.random.SeedSequence([self.loader.seed, *key]).generate_state(1, np.uint64)[0])
+        runtime.seed(number, self.runtime.device)
 
     def values(self) -> dict[str, dict[str, float]]:
         """Terms by player, as numbers: waits for the device.

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mulligan import checkpoint, registry
 from mulligan.config import Data, nearest
-from mulligan.data import open_source
+from mulligan.data import Progress, open_source
 from mulligan.data.source import Source
+from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.rundir import RunDir
 from mulligan.signals import Signal
@@ -47,12 +48,12 @@ class Model:
             return cls(shipped, shipped / "model.safetensors", json.loads((shipped / "config.json").read_text()))
         if not Path(run).exists():
             known = [p.name for p in SHIPPED.glob("*")]
-            raise ValueError(f"there is no run {str(run)!r}{nearest(str(run), known)}")
+            raise Mistake(f"there is no run {str(run)!r}{nearest(str(run), known)}")
         rundir = RunDir.open(run)
         newest, damaged = checkpoint.newest(rundir.checkpoints)
         if newest is None:
             why = f"its checkpoints {', '.join(damaged)} are damaged" if damaged else "it has no checkpoint yet"
-            raise ValueError(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
+            raise Mistake(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
         record = json.loads((newest / "state.json").read_text())
         weights = newest / "model.safetensors"
         return cls(rundir.path, weights, rundir.config, round=record["round"], stage=record["stage"])
@@ -106,16 +107,16 @@ def load(run: Path | str) -> Model:
     return Model.load(run)
 
 
-def reopen(config: dict[str, Any], directory: Path) -> Source:
+def reopen(config: dict[str, Any], directory: Path, progress: Progress | None = None) -> Source:
     """The data that a config.json names.
 
     Raises:
         ValueError: it is gone, or no longer what it was.
     """
     data = config["data"]
-    source = open_source(data["data"], **{k: data[k] for k in Data.model_fields if k != "data"})
+    source = open_source(data["data"], **{k: data[k] for k in Data.model_fields if k != "data"}, progress=progress)
     if source.fingerprint != data["fingerprint"]:
-        raise ValueError(
+        raise Mistake(
             f"{data['data']} is no longer the data of {directory} (fingerprint {source.fingerprint}, "
             f"was {data['fingerprint']}); bring the old files back or train again"
         )
@@ -128,13 +129,14 @@ def build(config: dict[str, Any], stage: int | None = None) -> System:
     `stage`: shaped as it is in that stage; None leaves its `stages` untouched.
     """
     kind = registry.load(config["system"])
-    torch.manual_seed(config["run"]["seed"])
     signals = {k: Signal.from_json(v) for k, v in config["signals"].items()}
-    system = kind(kind.Config(**config["config"]), signals)
-    if stage is not None:
-        stages = system.stages()
-        for _ in range(stage + 1):
-            next(stages)
+    with torch.random.fork_rng():  # a caller's random numbers are the caller's
+        torch.manual_seed(config["run"]["seed"])
+        system = kind(kind.Config(**config["config"]), signals)
+        if stage is not None:
+            stages = system.stages()
+            for _ in range(stage + 1):
+                next(stages)
     return system
 
 
@@ -152,4 +154,4 @@ def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:
         odds = [k for k in result.missing_keys if not k.endswith("_extra_state")] + result.unexpected_keys
         odd = odds[0] if odds else ""
     if odd:
-        raise ValueError(f"the weights {weights} do not fit their config.json ({odd}); train again")
+        raise Mistake(f"the weights {weights} do not fit their config.json ({odd}); train again")

@@ -13,10 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from mulligan.config import nearest
-
-
-class UserError(ValueError):
-    """A mistake in the command; its text is the one line that the user reads."""
+from mulligan.errors import Mistake
 
 
 def parse(
@@ -39,7 +36,7 @@ def parse(
         defaults: instead of the models' own.
 
     Raises:
-        UserError: an unknown option, a value of the wrong type or out of range.
+        Mistake: an unknown option, a value of the wrong type or out of range.
     """
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     given = defaults or {}
@@ -56,9 +53,9 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(f"{prog}: {one_line(said.getvalue())}") from None
+        raise Mistake(f"{prog}: {one_line(said.getvalue())}") from None
     if unknown:
-        raise UserError(f"{prog}: {_unknown(unknown[0], list(fields))}")
+        raise Mistake(f"{prog}: {_unknown(unknown[0], list(fields))}")
     values = dataclasses.asdict(parsed)
     for model in models:
         check(model, {k: values[k] for k in model.model_fields}, prog)
@@ -66,11 +63,11 @@ def parse(
 
 
 def check(model: type[BaseModel], values: dict[str, Any], prog: str) -> None:
-    """Raise UserError if pydantic refuses the values; it names the option, the value and the rule."""
+    """Raise Mistake if pydantic refuses the values; it names the option, the value and the rule."""
     try:
         model(**values)
     except ValidationError as error:
-        raise UserError(f"{prog}: {explain(error)}") from None
+        raise Mistake(f"{prog}: {explain(error)}") from None
 
 
 def explain(error: ValidationError) -> str:

@@ -63,8 +63,7 @@ class Quick:
     @cached_property
     def floor(self) -> float:
         """The same of training data in place of generated samples."""
-        train = self.source.train
-        return self(lambda n: torch.cat(list(real_samples(train, min(n, len(train))))))
+        return self(lambda n: torch.cat(list(real_samples(self.source.train, n))))
 
     def _real(self, split: Split) -> Tensor:
         return extract(self.extractor, real_samples(split, self.n), self.n, "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mulligan.config import nearest
+from mulligan.errors import Mistake
 
 if TYPE_CHECKING:
     from mulligan.game import System
@@ -32,7 +33,7 @@ def load(name: str) -> type[System]:
     if name.endswith(".py"):
         return load_file(Path(name))
     if name not in names():
-        raise ValueError(f"there is no system {name!r}{nearest(name, [*names(), 'auto'])}")
+        raise Mistake(f"there is no system {name!r}{nearest(name, [*names(), 'auto'])}")
     module = importlib.import_module(f"mulligan.systems.{name}")
     kind: type[System] = _only_system(module, System)
     return kind
@@ -50,10 +51,10 @@ def load_file(path: Path) -> type[System]:
     try:
         spec.loader.exec_module(module)
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path}; a run of your own system needs it where it was") from None
+        raise Mistake(f"there is no file {path}; a run of your own system needs it where it was") from None
     except (SyntaxError, ImportError) as error:
         line = getattr(error, "lineno", None)
-        raise ValueError(f"{path}{f', line {line}' if line else ''}: {error}; mend the file") from error
+        raise Mistake(f"{path}{f', line {line}' if line else ''}: {error}; mend the file") from error
     kind: type[System] = _only_system(module, System)
     return kind
 
@@ -62,5 +63,5 @@ def _only_system(module: object, base: Any) -> Any:
     name = getattr(module, "__name__", "?")
     found = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, base) and v.__module__ == name]
     if len(found) != 1:
-        raise ValueError(f"{name} defines {len(found)} systems; a system's file defines exactly one")
+        raise Mistake(f"{name} defines {len(found)} systems; a system's file defines exactly one")
     return found[0]

@@ -21,12 +21,15 @@ import numpy as np
 from PIL import Image
 
 from mulligan import figure, plot, registry
+from mulligan.errors import Mistake
 from mulligan.plot import Series, number
 from mulligan.rundir import FLOOR, RunDir, write_whole
 
 Json = dict[str, Any]
 
 STYLE = Path(__file__).with_suffix(".css")
+GAME = "game.gif"  # of a 1-D run, beside the page
+FRAMES = 24  # of it
 N_LOOKS = 6  # pictures shown of a training
 _BIG, _SMALL = 1000, 400  # px; larger looks are made smaller, so that the page stays light
 _MAX_BYTES = 400_000  # of a picture that goes in as it is
@@ -49,7 +52,7 @@ class _Run:
         try:
             config = run.config
         except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}/config.json cannot be read ({error}); restore it from a copy") from error
+            raise Mistake(f"{path}/config.json cannot be read ({error}); restore it from a copy") from error
         log = {n: line for line in _dicts(run.read("log")) if (n := _round(line)) is not None}
         return cls(
             path,
@@ -87,15 +90,32 @@ def write_report(run_dir: Path | str) -> Path:
     run = _Run.read(Path(run_dir))
     out = run.path / "report.html"
     try:
+        _animate(run)
         write_whole(out, page(run))
     except OSError as error:
-        raise ValueError(f"{out} cannot be written ({error.strerror}); make room for it") from error
+        raise Mistake(f"{out} cannot be written ({error.strerror}); make room for it") from error
     return out
+
+
+def _animate(run: _Run) -> None:
+    """Write the figure of a 1-D run as an animation."""
+    found = [shot for _, file in _spread(run.looks("json"), FRAMES) if (shot := _snapshot(file)) is not None]
+    if len(found) > 1:
+        about = {"model": f"{run.path.name}, round {run.rounds}", "seed": run.part("run").get("seed")}
+        figure.animate(found, run.path / GAME, about, overwrite=True)
+
+
+def _snapshot(file: Path) -> figure.Snapshot | None:
+    try:
+        return figure.Snapshot.load(file)
+    except (OSError, ValueError):
+        return None  # cut short by a crash
 
 
 def page(run: _Run) -> str:
     """The whole page."""
-    title = f"{run.config.get('system', 'a system')} on {_source(run)}"
+    title = f"{Path(str(run.config.get('system', 'a system'))).stem} on {_source(run)}"
+    style = STYLE.read_text(encoding="utf-8")
     sections = [
         _header(run, title), _samples(run), _figure(run), _numbers(run), _curves(run),
         _events(run), _data(run), _options(run), _repeat(run),
@@ -108,7 +128,7 @@ def page(run: _Run) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)} - mulligan</title>\n<style>{_colours()}{STYLE.read_text()}</style>\n</head>\n"
+        f"<title>{escape(title)} - mulligan</title>\n<style>{_colours()}{style}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(s for s in sections if s) + f"\n</main>\n{_footer(run)}\n</body>\n</html>\n"
     )
 
@@ -152,8 +172,12 @@ def _header(run: _Run, title: str) -> str:
 
 
 def _source(run: _Run) -> str:
-    data = run.part("data")
-    return str(data.get("source") or data.get("data") or "data")
+    return _name(str(run.part("data").get("data") or "data"))
+
+
+def _name(place: str) -> str:
+    """The last part of a path: the whole of it would tell strangers how this machine's folders are named."""
+    return Path(place).name or place
 
 
 def _about(system: str) -> str:
@@ -328,15 +352,11 @@ def _embedded(file: Path, widest: int) -> tuple[str, tuple[int, int]]:
 
 def _figure(run: _Run) -> str:
     """The figure of a 1-D run: the newest moment large, four moments side by side."""
-    found = []
-    for _, file in _spread(run.looks("json"), 4):
-        try:
-            found.append(figure.Snapshot.load(file))
-        except (OSError, ValueError):
-            continue  # cut short by a crash
+    found = [shot for _, file in _spread(run.looks("json"), 4) if (shot := _snapshot(file)) is not None]
     if not found:
         return ""
     rows = f"<figure class=wide tabindex=0>{figure.svg(found[-1:], panel=(700, 300))}</figure>"
+    rows += _animation(run)
     if len(found) > 1:
         rows += f'<figure class="wide row" tabindex=0>{figure.svg(found, panel=(250, 270))}</figure>'
     return (
@@ -344,6 +364,15 @@ def _figure(run: _Run) -> str:
         "from the trained networks. Where the generator is right, both densities agree and D is 0.5; arrows "
         f"lead from z to x = G(z).</p>{rows}</section>"
     )
+
+
+def _animation(run: _Run) -> str:
+    """The figure's course as the GIF that lies beside the page."""
+    file = run.path / GAME
+    if not file.exists():
+        return ""
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    return f'<figure><img src="data:image/gif;base64,{data}" alt="The game from its first look to its last"></figure>'
 
 
 # Numbers
@@ -517,7 +546,7 @@ def _data(run: _Run) -> str:
     if not data:
         return ""
     card = data.pop("card", None)
-    rows = {**(card if isinstance(card, dict) else {}), **data}
+    rows = {**(card if isinstance(card, dict) else {}), **data, "data": _source(run)}
     for name, signal in run.part("signals").items():
         if isinstance(signal, dict):
             size = " × ".join(str(n) for n in signal.get("shape") or ())
@@ -533,8 +562,7 @@ def _options(run: _Run) -> str:
 
 
 def _repeat(run: _Run) -> str:
-    # An absolute path would tell strangers how this machine's folders are named.
-    name = shlex.quote(run.path.resolve().name if run.path.is_absolute() else str(run.path))
+    name = shlex.quote(_name(str(run.path.resolve())) if run.path.is_absolute() else str(run.path))
     command = run.config.get("command")
     lines = [command] if isinstance(command, str) and command else []
     if run.log:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mulligan.errors import Mistake
+
 FLOOR = " floor"  # ends the name of what real data in place of samples would have of a vital number
 
 
@@ -32,13 +34,13 @@ class RunDir:
         """
         run = cls(path)
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise ValueError(f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}")
+            raise Mistake(f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}")
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             write_whole(run.path / "config.json", json.dumps(config, indent=1))
             run.samples.mkdir()
         except OSError as error:
-            raise ValueError(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
+            raise Mistake(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
         return run
 
     @classmethod
@@ -50,7 +52,7 @@ class RunDir:
         """
         run = cls(path)
         if not (run.path / "config.json").is_file():
-            raise ValueError(f"{path} is not a run: it holds no config.json; runs made here lie in runs/")
+            raise Mistake(f"{path} is not a run: it holds no config.json; runs made here lie in runs/")
         run.samples.mkdir(exist_ok=True)
         return run
 
@@ -58,11 +60,11 @@ class RunDir:
     def config(self) -> dict[str, Any]:
         file = self.path / "config.json"
         try:
-            config = json.loads(file.read_text())
+            config = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{file} is damaged ({error}); restore it, or train again") from error
+            raise Mistake(f"{file} is damaged ({error}); restore it, or train again") from error
         if not isinstance(config, dict) or not {"system", "config", "run", "data", "signals"} <= config.keys():
-            raise ValueError(f"{file} is not a mulligan run's; runs made here lie in runs/")
+            raise Mistake(f"{file} is not a mulligan run's; runs made here lie in runs/")
         return config
 
     def log(self, **line: Any) -> None:
@@ -79,7 +81,7 @@ class RunDir:
         """The lines of log, events or metrics."""
         file = self.path / f"{name}.jsonl"
         lines = []
-        for line in file.read_text().splitlines() if file.exists() else []:
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
             try:
                 lines.append(json.loads(line))
             except ValueError:
@@ -114,7 +116,7 @@ def write_whole(file: Path, text: str) -> None:
     """Write `text` aside and rename it, so that nobody ever reads half of it."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")
         aside.replace(file)
     except OSError:
         aside.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from mulligan import __version__, plot
+from mulligan.errors import Mistake
 from mulligan.plot import Axis, Floats, Scene
 from mulligan.signals import Signal
 
@@ -31,7 +33,7 @@ MIN_TILE = 56  # px; smaller tiles are enlarged by a whole number until they are
 MAX_PIXELS = 100_000_000  # of one picture
 GAP = 2  # px between tiles
 _GAP_GREY = 40  # darker than paper, lighter than black: tiles end visibly on either
-_SUFFIXES = ".png (a grid), a folder, .npz, .csv (points)"
+_SUFFIXES = {"image": ".png (a grid), a folder, .npz or .gif (a walk)", "points": ".png (a plot), .npz, .csv or .gif"}
 
 
 def write(
@@ -61,6 +63,13 @@ def write(
         ValueError: `out` exists, cannot be written, or does not suit the samples.
     """
     out = Path(out)
+    with _told(out):
+        return _write(x, signal, out, provenance, columns, overwrite)
+
+
+def _write(
+    x: Array, signal: Signal, out: Path, provenance: dict[str, Any], columns: int | None, overwrite: bool
+) -> Path:
     suffix = out.suffix.lower()
     images = signal.kind == "image"
     if suffix == ".png":
@@ -75,7 +84,7 @@ def write(
     if suffix == "" and images:
         return _write_folder(to_uint8(x), out, provenance, overwrite)
     what = "images" if images else "points"
-    raise ValueError(f"-o {out}: {what} cannot be written so; use {_SUFFIXES}" + ("" if images else ", .npz"))
+    raise Mistake(f"-o {out}: {what} cannot be written so; use {_SUFFIXES[signal.kind]}")
 
 
 def write_walk(
@@ -100,15 +109,29 @@ def write_walk(
     """
     out = Path(out)
     if out.suffix.lower() != ".gif":
-        raise ValueError(f"-o {out}: a walk is written as .gif; name the file so")
+        raise Mistake(f"-o {out}: a walk is written as .gif; name the file so")
     pictures = _frames(frames, signal) if isinstance(frames, Tensor | np.ndarray) else list(frames)
     if not pictures:
-        raise ValueError(f"-o {out}: a walk needs at least one frame; ask for more steps")
-    return save_gif(pictures, out, provenance, milliseconds=milliseconds, overwrite=overwrite)
+        raise Mistake(f"-o {out}: a walk needs at least one frame; ask for more steps")
+    with _told(out):
+        return save_gif(pictures, out, provenance, milliseconds=milliseconds, overwrite=overwrite)
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """Inside, what the system refuses becomes the one line that the user of -o reads."""
+    try:
+        yield
+    except OSError as error:
+        raise Mistake(f"-o {out} cannot be written ({error.strerror or error}); choose another place") from error
 
 
 def save_png(picture: Image.Image, out: Path | str, provenance: dict[str, Any], *, overwrite: bool = False) -> Path:
-    """Write one picture as PNG with its provenance."""
+    """Write one picture as PNG with its provenance.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
     note = _png_note(provenance)
     return _save(Path(out), overwrite, lambda file: picture.save(file, "PNG", pnginfo=note))
 
@@ -211,7 +234,7 @@ def grid(images: Bytes, columns: int | None = None) -> Image.Image:
     times = math.ceil(MIN_TILE / min(h, w))
     size = (rows * (h * times + GAP) - GAP, columns * (w * times + GAP) - GAP)
     if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(
+        raise Mistake(
             f"{n} samples make a picture of {size[1]:,} x {size[0]:,} px, more than a grid may have; "
             "take fewer (-n), or write a folder or .npz"
         )
@@ -513,8 +536,6 @@ def _save(out: Path, overwrite: bool, fill: Callable[[Path], Any]) -> Path:
         if out.is_dir():
             shutil.rmtree(out)  # empty, or full of our own numbered pictures
         os.replace(aside, out)
-    except OSError as error:
-        raise ValueError(f"-o {out} cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)
@@ -528,6 +549,6 @@ def _check_free(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not out.suffix and not any(out.iterdir())):
         return
     if not overwrite:
-        raise ValueError(f"-o {out} exists; choose another name, or --overwrite")
+        raise Mistake(f"-o {out} exists; choose another name, or --overwrite")
     if out.is_dir() and not all(p.suffix == ".png" and p.stem.isdigit() for p in out.iterdir()):
-        raise ValueError(f"-o {out} holds other files too and is not replaced; choose another name")
+        raise Mistake(f"-o {out} holds other files too and is not replaced; choose another name")

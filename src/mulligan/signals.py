@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from mulligan.errors import Mistake
+
 Kind = Literal["image", "points", "label", "tags", "text", "audio", "video", "voxels", "mask", "map"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -42,7 +44,7 @@ class Signal:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"signal kind {self.kind!r} is not known; use one of {', '.join(KINDS)}")
+            raise Mistake(f"signal kind {self.kind!r} is not known; use one of {', '.join(KINDS)}")
 
     @property
     def n_classes(self) -> int:
@@ -87,8 +89,8 @@ def match(needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, s
         words = " or ".join(str(need) for need in wanted)
         if has is None:
             have = ", ".join(f"{k} ({s})" for k, s in signals.items())
-            raise ValueError(f"{system} needs {key} ({words}), but {source} supplies only {have}{_mend(key)}")
-        raise ValueError(f"{system} needs {key} as {words}, but {source} supplies {has}; try another system")
+            raise Mistake(f"{system} needs {key} ({words}), but {source} supplies only {have}{_mend(key)}")
+        raise Mistake(f"{system} needs {key} as {words}, but {source} supplies {has}; try another system")
 
 
 def _mend(key: str) -> str:

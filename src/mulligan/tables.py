@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mulligan.metrics.card import Better, Result
+from mulligan.errors import Mistake
+from mulligan.metrics.card import Better, Result, finite
+from mulligan.model import SHIPPED
 from mulligan.rundir import RunDir
 
 _BETTER = {"lower": "lower", "higher": "higher", "target": "as real"}
@@ -20,6 +22,15 @@ class Row(NamedTuple):
     floor: float
     baselines: dict[str, float]
     values: dict[str, float]  # by run
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON has no infinity, so that becomes null."""
+        return {
+            **self._asdict(),
+            "floor": finite(self.floor),
+            "baselines": {k: finite(v) for k, v in self.baselines.items()},
+            "values": {k: finite(v) for k, v in self.values.items()},
+        }
 
 
 def compare(runs: list[Path]) -> list[Row]:
@@ -35,13 +46,13 @@ def compare(runs: list[Path]) -> list[Row]:
         for name in found[first].keys() & found[other].keys():
             differences = found[first][name].card.differences(found[other][name].card)
             if differences:
-                raise ValueError(
+                raise Mistake(
                     f"{first} and {other} cannot be compared by {name}: {differences[0]}; "
                     "evaluate both on the same data with the same options"
                 )
     shared = [name for name in found[first] if all(name in results for results in found.values())]
     if not shared:
-        raise ValueError(f"{', '.join(found)} share no metric; compare runs on the same data")
+        raise Mistake(f"{', '.join(found)} share no metric; compare runs on the same data")
     return [
         Row(
             name,
@@ -55,9 +66,11 @@ def compare(runs: list[Path]) -> list[Row]:
 
 
 def _last(run: Path) -> dict[str, Result]:
+    if (SHIPPED / run / "config.json").is_file() and not run.exists():
+        raise Mistake(f"{run} ships with mulligan and keeps no numbers; compare runs of your own")
     lines = RunDir.open(run).read("metrics")
     if not lines:
-        raise ValueError(f"{run} was not evaluated yet; run: mulligan evaluate {run}")
+        raise Mistake(f"{run} was not evaluated yet; run: mulligan evaluate {run}")
     return {line["name"]: Result.from_json(line) for line in lines[-1]["metrics"]}
 
 

@@ -24,10 +24,12 @@ from torch import Tensor
 from mulligan import __version__, auto, checkpoint, registry
 from mulligan.clock import Budget, Clock, Due
 from mulligan.config import Data, Options, Run, nearest
+from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
 from mulligan.data.source import Source
-from mulligan.display import Display
+from mulligan.display import Display, counting
+from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.loader import Loader
 from mulligan.look import Look
@@ -42,7 +44,27 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 class Interrupted(Exception):  # noqa: N818, it is no error
-    """Ctrl-C or SIGTERM: the run was saved and can be resumed."""
+    """Ctrl-C or SIGTERM: the run was saved and can be resumed.
+
+    Attributes:
+        run: its directory.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(str(run))
+        self.run = run
+
+
+class Lost(FloatingPointError):  # noqa: N818, a game is lost
+    """A term of a loss stopped being finite, or a weight did.
+
+    Attributes:
+        run: its directory; what was saved before is whole.
+    """
+
+    def __init__(self, text: str, run: Path) -> None:
+        super().__init__(text)
+        self.run = run
 
 
 @dataclass(frozen=True)
@@ -86,16 +108,16 @@ def train(
 
     Raises:
         ValueError: anything that cannot work, in one line.
-        FloatingPointError: a term of a loss stopped being finite; the message names it.
+        Lost: a term of a loss stopped being finite; the message names it.
         Interrupted: Ctrl-C; the run was saved and can be resumed.
     """
-    plan = prepare(system, data, command=command, **options)
+    plan = prepare(system, data, command=command, progress=None if quiet else counting, **options)
     if plan.run.freeze_d and from_run is None:
-        raise ValueError("--freeze-d keeps what D learned in another run: add --from RUN")
+        raise Mistake("--freeze-d keeps what D learned in another run: add --from RUN")
     if from_run is not None:
         model = Model.load(from_run)
         start_weights(plan.system, model)
-        plan.config["from"] = {"run": _whole_path(str(from_run)), "model": model.hash}
+        plan.config["from"] = {"run": whole_path(str(from_run)), "model": model.hash}
     folder = Path(out) if out is not None else _free_name(plan)
     rundir = RunDir.create(folder, plan.config) if plan.runtime.rank == 0 else RunDir(folder)
     return play(plan, rundir, quiet=quiet)
@@ -118,16 +140,16 @@ def resume(
     config = rundir.config
     given = {"minutes": minutes, "rounds": rounds} if minutes is not None or rounds is not None else {}
     run = Run(**{**config["run"], **given, **({"device": device} if device else {})})
-    source = reopen(config, rundir.path)
+    source = reopen(config, rundir.path, None if quiet else counting)
     runtime = Runtime.start(run.device, run.precision)
     return play(Plan(config, source, run, _loop(config, source, run, runtime)), rundir, resuming=True, quiet=quiet)
 
 
-def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Plan:
+def prepare(system: str, data: str, *, command: str = "", progress: CountingUp | None = None, **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
-    chosen_data = Data(data=_whole_path(data), **_take(options, Data))
+    chosen_data = Data(data=whole_path(data), **_take(options, Data))
     system = str(Path(system).expanduser().resolve()) if system.endswith(".py") else system
-    source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}))
+    source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
     chosen = ""
     if system == "auto":
         choice = auto.choose(source)
@@ -137,7 +159,7 @@ def prepare(system: str, data: str, *, command: str = "", **options: Any) -> Pla
     unknown = [k for k in options if k not in {**Run.model_fields, **kind.Config.model_fields}]
     if unknown:
         known = [*Run.model_fields, *Data.model_fields, *kind.Config.model_fields]
-        raise ValueError(f"{system} has no option {unknown[0]!r}{nearest(unknown[0], known)}")
+        raise Mistake(f"{system} has no option {unknown[0]!r}{nearest(unknown[0], known)}")
     run = Run(**_take(options, Run))
     if run.minutes is None and run.rounds is None:
         run = run.model_copy(update={"minutes": DEFAULT_MINUTES})
@@ -188,7 +210,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
     clock = Clock(loop.progress, run)
     stages = system.stages()
 
-    with display, interruptible() as interrupted:
+    with display, recording_a_loss(rundir, loop), interruptible() as interrupted:
         for number in range(len(shares)):
             loop.seed(number)  # for networks that a stage adds
             stage = next(stages)
@@ -209,7 +231,7 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
                     clock.resume()
                 if due & Due.STOP:
                     runtime.agree(0)  # no rank leaves before rank 0 has saved
-                    raise Interrupted(str(rundir.path))
+                    raise Interrupted(rundir.path)
                 loop.play()
             look.take()
             if loop.terms and runtime.rank == 0:
@@ -217,6 +239,17 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
     _end(rundir, loop, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
+
+
+@contextmanager
+def recording_a_loss(rundir: RunDir, loop: Loop) -> Iterator[None]:
+    """A game that is lost says so in the run's events."""
+    try:
+        yield
+    except FloatingPointError as error:
+        if loop.runtime.rank == 0:
+            rundir.event("lost", str(error), round=loop.progress.round)
+        raise Lost(str(error), rundir.path) from error
 
 
 def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:
@@ -282,7 +315,7 @@ def start_weights(system: System, model: Model) -> dict[str, Tensor]:
     theirs, ours = model.system.state_dict(), system.state_dict()
     same = {k: v for k, v in theirs.items() if isinstance(v, Tensor) and k in ours and ours[k].shape == v.shape}
     if not any(k in dict(system.named_parameters()) for k in same):
-        raise ValueError(f"--from {model.directory}: none of its weights fits; use the same system and widths")
+        raise Mistake(f"--from {model.directory}: none of its weights fits; use the same system and widths")
     return same
 
 
@@ -291,7 +324,7 @@ def _start(plan: Plan) -> dict[str, Tensor]:
     told = plan.config["from"]
     model = Model.load(told["run"])
     if model.hash != told["model"]:
-        raise ValueError(f"{told['run']} has other weights by now than when this run began; start a new run")
+        raise Mistake(f"{told['run']} has other weights by now than when this run began; start a new run")
     return start_weights(plan.system, model)
 
 
@@ -299,7 +332,7 @@ def first_half(system: System) -> list[torch.nn.Parameter]:
     """The parameters of the first half of D's layers, those nearest to the data (FreezeD, Mo et al. 2020)."""
     D = getattr(system, "D", None)
     if D is None:
-        raise ValueError("--freeze-d: this system has no single network D; leave the option out")
+        raise Mistake("--freeze-d: this system has no single network D; leave the option out")
     layers: dict[str, list[torch.nn.Parameter]] = {}
     for name, p in D.named_parameters():
         layer = name.split(".parametrizations")[0] if ".parametrizations" in name else name.rpartition(".")[0]
@@ -331,7 +364,7 @@ def interruptible() -> Iterator[list[float]]:
             signal.signal(s, handler)
 
 
-def _whole_path(word: str) -> str:
+def whole_path(word: str) -> str:
     """A name as it is; a path to something that exists whole, so that the run can be used from any folder."""
     path = Path(word).expanduser()
     return str(path.resolve()) if path.exists() and word not in source_names() else word

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mulligan.data.source import Source
 
 Fit = Literal["crop", "pad", "stretch"]
-Progress = Callable[[int, int], None]  # files done, files in all
+Progress = Callable[[str, int, int], None]  # what is being done, how many are, how many in all
 
 _BUILT_IN: dict[str, dict[str, Any]] = {
     "mnist": {
@@ -76,7 +76,7 @@ def open_source(
         fit: how an image that is not square becomes so: its middle (crop), whole with white edges (pad) or
             distorted (stretch).
         alpha: keep transparency as a fourth channel instead of laying the image on white.
-        progress: called with (files done, files in all) while a folder is decoded for the first time.
+        progress: told how far it is while a folder is decoded for the first time.
 
     Raises:
         ValueError: in one line with value, rule and mend.

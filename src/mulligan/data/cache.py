@@ -16,13 +16,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mulligan.errors import Mistake
+
 META = "meta.json"  # written last: an entry that has it is complete
 PARTIAL = ".partial"
 STALE_SECONDS = 24 * 3600  # a partial entry this old was left by a process that died
 Array = npt.NDArray[Any]
 
 
-class CacheError(ValueError):
+class CacheError(Mistake):
     """The cache cannot be written."""
 
 

@@ -233,7 +233,7 @@ def near_duplicates(hashes: npt.NDArray[np.uint64], thumbs: Array, progress: Pro
             a, b = _closer(level, allowed, a, b)
         near[a] = True
         if progress is not None and start % 1024 == 0:
-            progress(start, len(hashes))
+            progress("comparing images", start, len(hashes))
     return int(near.sum())
 
 

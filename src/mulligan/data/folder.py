@@ -23,6 +23,7 @@ from mulligan.data.source import (
     fingerprint,
     split_by_content,
 )
+from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 MAX_FILES = 1_000_000
@@ -99,7 +100,7 @@ def find(root: Path, name: str) -> Listing:
     listing = Listing(name)
     paths, others = _walk(root, name, listing.notes)
     if len(paths) < 2:
-        raise ValueError(f"{name} {_too_few(len(paths), others)}")
+        raise Mistake(f"{name} {_too_few(len(paths), others)}")
     parts = [path.relative_to(root).parts for path in paths]
     depth = _class_depth(parts, listing.notes)
     listing.classes = tuple(sorted({p[depth] for p in parts})) if depth is not None else ()
@@ -130,7 +131,7 @@ def _walk(root: Path, name: str, notes: list[str]) -> tuple[list[Path], Counter[
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
         if len(paths) > MAX_FILES:
-            raise ValueError(f"{name} holds more than {MAX_FILES:,} images: give a part of it")
+            raise Mistake(f"{name} holds more than {MAX_FILES:,} images: give a part of it")
     return paths, others
 
 
@@ -267,7 +268,7 @@ def _write_images(
                 labels.append(file.label)
                 grey.append(is_grey(image))
             if progress is not None:
-                progress(start + len(files), len(heads.good))
+                progress("decoding images", start + len(files), len(heads.good))
     return labels, grey
 
 
@@ -275,9 +276,7 @@ def _enough(n: int, name: str, unreadable: dict[str, str]) -> None:
     if n >= 2:
         return
     file, why = next(iter(unreadable.items()))
-    raise ValueError(
-        f"{name}: {n} of {n + len(unreadable)} images can be read, at least two are needed ({file}: {why})"
-    )
+    raise Mistake(f"{name}: {n} of {n + len(unreadable)} images can be read, at least two are needed ({file}: {why})")
 
 
 def _to_grey(path: Path) -> None:
@@ -300,7 +299,7 @@ def _load(place: Path, root: Path, listing: Listing) -> Source:
     y = np.load(place / "y.npy", allow_pickle=False)
     split = np.load(place / "split.npy", allow_pickle=False)
     if not len(x) == len(y) == len(split):
-        raise ValueError("the parts of the cache entry differ in length")
+        raise Mistake("the parts of the cache entry differ in length")
     arrays, signals = {"x": x}, {"x": Signal("image", tuple(x.shape[1:]))}
     if listing.classes:
         arrays["y"] = y

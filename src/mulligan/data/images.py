@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mulligan.data import Fit
+from mulligan.errors import Mistake
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
@@ -23,6 +24,10 @@ Array = npt.NDArray[Any]
 
 class UnreadableError(Exception):
     """A file that is not an image, or only part of one; the text says why."""
+
+
+class TooLargeError(Mistake):
+    """An image beyond the limits: one that is left out silently would be missed."""
 
 
 @contextmanager
@@ -38,7 +43,7 @@ def header(path: Path) -> tuple[int, int, str]:
 
     Raises:
         UnreadableError: not an image.
-        ValueError: larger than the limits.
+        TooLargeError: larger than the limits.
     """
     with _opened(path) as image:
         return image.width, image.height, image.mode
@@ -49,7 +54,7 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool) -> Array:
 
     Raises:
         UnreadableError: not an image, or cut short.
-        ValueError: larger than the limits.
+        TooLargeError: larger than the limits.
     """
     with _opened(path) as image:
         try:
@@ -67,9 +72,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:  # Pillow's own limit, beyond ours
         raise _too_large(path, "far too many px", f"{MAX_PIXELS / 1e6:,.0f} megapixels") from error
-    except ValueError:
+    except TooLargeError:
         raise
-    except Exception as error:
+    except Exception as error:  # Pillow has a limit for compressed texts too, and says so by a ValueError
         raise UnreadableError(_why(error)) from error
     with image:
         if image.width * image.height > MAX_PIXELS:
@@ -78,8 +83,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _too_large(path: Path, what: str, limit: str) -> ValueError:
-    return ValueError(f"{shown(path.name)} is {what}, the limit is {limit}: shrink it or take it out")
+def _too_large(path: Path, what: str, limit: str) -> TooLargeError:
+    return TooLargeError(f"{shown(path.name)} is {what}, the limit is {limit}: shrink it or take it out")
 
 
 def _why(error: Exception) -> str:

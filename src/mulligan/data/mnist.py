@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mulligan.data import Fit, cache
 from mulligan.data.images import resize_all
 from mulligan.data.source import ArraySplit, DataCard, Source, fingerprint
+from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 PACKED = Path(__file__).parent / "embedded" / "mnist.xz"
@@ -53,6 +54,7 @@ def open_mnist(*, size: int | None = None, fit: Fit = "crop") -> Source:
         fingerprint=content_fingerprint(size or 28),
         card=CARD,
         notes=notes,
+        digits=True,
     )
 
 
@@ -117,7 +119,7 @@ def unpack(packed: bytes) -> list[bytes]:
     try:
         split = np.frombuffer(lzma.decompress(packed), np.uint8)
     except lzma.LZMAError as error:
-        raise ValueError(f"{PACKED.name} is damaged ({error}): install mulligan anew") from error
+        raise Mistake(f"{PACKED.name} is damaged ({error}): install mulligan anew") from error
     values = np.zeros(n, np.uint8)
     values[np.unpackbits(split[: (n + 7) // 8], count=n).view(bool)] = split[(n + 7) // 8 :]
     whole, parts, start = values.tobytes(), [], 0
@@ -125,6 +127,6 @@ def unpack(packed: bytes) -> list[bytes]:
         part = whole[start : start + length]
         start += length
         if hashlib.sha256(part).hexdigest() != digest:
-            raise ValueError(f"{PACKED.name} is damaged ({name} has another checksum): install mulligan anew")
+            raise Mistake(f"{PACKED.name} is damaged ({name} has another checksum): install mulligan anew")
         parts.append(part)
     return parts

@@ -11,6 +11,7 @@ import numpy as np
 from mulligan.config import nearest
 from mulligan.data import Fit, Progress, cache, names
 from mulligan.data.source import Source
+from mulligan.errors import Mistake
 
 MIN_SIZE, MAX_SIZE = 4, 2048
 ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
@@ -32,7 +33,7 @@ def open_any(spec: str, *, size: int | None, fit: Fit, alpha: bool, progress: Pr
     if source.signals["x"].kind == "points":
         _no_picture_options(spec, size, alpha)
     elif alpha and source.signals["x"].shape[0] != 4:
-        raise ValueError(f"--alpha: the images of {spec} have no fourth channel; leave it out")
+        raise Mistake(f"--alpha: the images of {spec} have no fourth channel; leave it out")
     return source
 
 
@@ -43,16 +44,16 @@ def locate(spec: str) -> Path:
         ValueError: there is none, or it is a file of another kind.
     """
     if spec.startswith("hf:"):
-        raise ValueError(f"{spec}: mulligan does not fetch data sets yet; download it and give the folder")
+        raise Mistake(f"{spec}: mulligan does not fetch data sets yet; download it and give the folder")
     try:
         path = Path(spec).expanduser()
         exists = path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, no home
-        raise ValueError(f"{spec[:60]!r} is no name of a source and no path ({error})") from error
+        raise Mistake(f"{spec[:60]!r} is no name of a source and no path ({error})") from error
     if not exists:
-        raise ValueError(_missing(spec, path))
+        raise Mistake(_missing(spec, path))
     if path.is_file() and path.suffix.lower() not in ARRAY_SUFFIXES:
-        raise ValueError(f"{spec} is a file of no known kind: give {_kinds()}")
+        raise Mistake(f"{spec} is a file of no known kind: give {_kinds()}")
     return path
 
 
@@ -88,22 +89,22 @@ def _listed(place: Path) -> list[Path]:
 
 def _check_options(size: int | None, fit: str) -> None:
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"--size {size}: between {MIN_SIZE} and {MAX_SIZE} px; try 64")
+        raise Mistake(f"--size {size}: between {MIN_SIZE} and {MAX_SIZE} px; try 64")
     if fit not in get_args(Fit):
-        raise ValueError(f"--fit {fit}: not known{nearest(fit, get_args(Fit))}")
+        raise Mistake(f"--fit {fit}: not known{nearest(fit, get_args(Fit))}")
 
 
 def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
     if size is not None:
-        raise ValueError(f"--size {size}: {spec} holds points, not images; leave it out")
+        raise Mistake(f"--size {size}: {spec} holds points, not images; leave it out")
     if alpha:
-        raise ValueError(f"--alpha: {spec} holds points, not images; leave it out")
+        raise Mistake(f"--alpha: {spec} holds points, not images; leave it out")
 
 
 def _built_in(name: str, size: int | None, fit: Fit, alpha: bool) -> Source:
     if name in ("mnist", "stacked"):
         if alpha:
-            raise ValueError(f"--alpha: {name} has no transparency; leave it out")
+            raise Mistake(f"--alpha: {name} has no transparency; leave it out")
         from mulligan.data.mnist import open_mnist
         from mulligan.data.stacked import open_stacked
 
@@ -117,7 +118,7 @@ def _built_in(name: str, size: int | None, fit: Fit, alpha: bool) -> Source:
 def materialise(name: str) -> Path:
     """See `mulligan.data.get`."""
     if name not in names():
-        raise ValueError(f"there is no built-in source {name!r}{nearest(name, names())}")
+        raise Mistake(f"there is no built-in source {name!r}{nearest(name, names())}")
     from mulligan.data import mnist
 
     if name == "mnist":

@@ -23,6 +23,7 @@ from mulligan.data.source import (
     rows_of,
     split_by_content,
 )
+from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 MAX_BYTES = 4 * 2**30  # of an array, decompressed
@@ -39,7 +40,7 @@ def open_file(path: Path, *, name: str, size: int | None = None, fit: Fit = "cro
         ValueError: the file holds neither; a value is missing or not finite (named by row and column).
     """
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_BYTES / 2**30:.0f} GiB: split it or thin it out")
+        raise Mistake(f"{name} is larger than {MAX_BYTES / 2**30:.0f} GiB: split it or thin it out")
     columns: tuple[str, ...] = ()
     labels: Array | None = None
     if path.suffix.lower() in (".csv", ".tsv"):
@@ -47,7 +48,7 @@ def open_file(path: Path, *, name: str, size: int | None = None, fit: Fit = "cro
     else:
         array, labels = read_numpy(path, name)
     if len(array) < 2:
-        raise ValueError(f"{name} holds {len(array)} rows: at least two are needed")
+        raise Mistake(f"{name} holds {len(array)} rows: at least two are needed")
     if array.dtype == np.uint8 and array.ndim in (3, 4):
         return _images(array, labels, name, size, fit)
     return _points(_as_points(array, name), columns, labels, name)
@@ -70,11 +71,11 @@ def read_numpy(path: Path, name: str) -> tuple[Array, Array | None]:
             keys = list(file.keys())
             chosen = [*(key for key in KEYS if key in keys), *(k for k in keys if k not in LABEL_KEYS)]
             if not chosen:
-                raise ValueError(f"it holds no array {' or '.join(KEYS)}")
+                raise Mistake(f"it holds no array {' or '.join(KEYS)}")
             label = next((key for key in LABEL_KEYS if key in keys and key != chosen[0]), None)
             return _member(file[chosen[0]], chosen[0]), _member(file[label], label) if label else None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"{name} cannot be read: {_reason(error)}") from error
+        raise Mistake(f"{name} cannot be read: {_reason(error)}") from error
 
 
 def _check_magic(path: Path) -> None:
@@ -82,12 +83,12 @@ def _check_magic(path: Path) -> None:
     with path.open("rb") as file:
         begin = file.read(6)
     if begin != b"\x93NUMPY" and not (path.suffix.lower() == ".npz" and begin[:2] == b"PK"):
-        raise ValueError("it is no numpy file; save it with numpy.save or numpy.savez")
+        raise Mistake("it is no numpy file; save it with numpy.save or numpy.savez")
 
 
 def _member(value: Any, key: str) -> Array:
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"its part {key} is no numpy array")
+        raise Mistake(f"its part {key} is no numpy array")
     return np.atleast_1d(value)
 
 
@@ -102,7 +103,7 @@ def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         n_bytes = sum(item.file_size for item in archive.infolist())
     if n_bytes > MAX_BYTES:
-        raise ValueError(f"unpacked it would take {n_bytes / 2**30:.1f} GiB, the limit is {MAX_BYTES / 2**30:.0f}")
+        raise Mistake(f"unpacked it would take {n_bytes / 2**30:.1f} GiB, the limit is {MAX_BYTES / 2**30:.0f}")
 
 
 def read_csv(path: Path, name: str) -> tuple[Array, tuple[str, ...]]:
@@ -113,17 +114,17 @@ def read_csv(path: Path, name: str) -> tuple[Array, tuple[str, ...]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not text in UTF-8: save it so") from error
+        raise Mistake(f"{name} is not text in UTF-8: save it so") from error
     rows = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not rows:
-        raise ValueError(f"{name} is empty: give it a row of numbers for each point")
+        raise Mistake(f"{name} is empty: give it a row of numbers for each point")
     delimiter = _delimiter(rows[0][1])
     decimal_comma = delimiter == ";"
     header = _cells(rows[0][1], delimiter)
     named = not any(_is_number(cell, decimal_comma) for cell in header)
     body = rows[1:] if named else rows
     if not body:
-        raise ValueError(f"{name} holds a header and no rows: give it a row of numbers for each point")
+        raise Mistake(f"{name} holds a header and no rows: give it a row of numbers for each point")
     columns = tuple(cell.strip() for cell in header) if named else ()
     return _numbers(body, delimiter, columns or tuple(map(str, range(1, len(header) + 1))), name), columns
 
@@ -154,12 +155,12 @@ def _numbers(rows: list[tuple[int, str]], delimiter: str, columns: tuple[str, ..
         text = io.StringIO("\n".join(lines))
         array = np.loadtxt(text, delimiter=delimiter, comments=None, quotechar='"', ndmin=2, dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"{name}: {_bad_row(rows, lines, delimiter, columns)}") from error
+        raise Mistake(f"{name}: {_bad_row(rows, lines, delimiter, columns)}") from error
     if array.shape[1] != len(columns):
-        raise ValueError(f"{name}: the header has {len(columns)} columns, the rows have {array.shape[1]}")
+        raise Mistake(f"{name}: the header has {len(columns)} columns, the rows have {array.shape[1]}")
     for row, column in islice(np.argwhere(~np.isfinite(array)), 1):
         where = f"line {rows[row][0]}, column {columns[column]}"
-        raise ValueError(f"{name}: {where} is {array[row, column]}; fill it in or take the line out")
+        raise Mistake(f"{name}: {where} is {array[row, column]}; fill it in or take the line out")
     return array
 
 
@@ -181,15 +182,13 @@ def _bad_row(rows: list[tuple[int, str]], lines: list[str], delimiter: str, colu
 def _as_points(array: Array, name: str) -> npt.NDArray[np.float64]:
     """Numbers of any kind as float64 (N, D), all finite."""
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {array.dtype}, not numbers: save it as float32")
+        raise Mistake(f"{name} holds {array.dtype}, not numbers: save it as float32")
     if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(
-            f"{name} has shape {array.shape}: points are (N, D), images are uint8 (N, H, W, C) or (N, H, W)"
-        )
+        raise Mistake(f"{name} has shape {array.shape}: points are (N, D), images are uint8 (N, H, W, C) or (N, H, W)")
     points = np.asarray(array, np.float64).reshape(len(array), -1)
     for row, column in islice(np.argwhere(~np.isfinite(points)), 1):
         where = f"row {row + 1}, column {column + 1} (counted from 1)"
-        raise ValueError(f"{name}: {where} is {points[row, column]}; fill it in or take the row out")
+        raise Mistake(f"{name}: {where} is {points[row, column]}; fill it in or take the row out")
     return points
 
 
@@ -233,7 +232,7 @@ def _images(array: Array, labels: Array | None, name: str, size: int | None, fit
     """uint8 (N, H, W), or (N, H, W, C) with C 1, 3 or 4."""
     stack = array[..., None] if array.ndim == 3 else array
     if stack.shape[3] not in (1, 3, 4) or 0 in stack.shape:
-        raise ValueError(f"{name} has shape {array.shape}: images are (N, H, W) or (N, H, W, C), C 1, 3 or 4")
+        raise Mistake(f"{name} has shape {array.shape}: images are (N, H, W) or (N, H, W, C), C 1, 3 or 4")
     original = np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
     h, w = original.shape[2:]
     x = original if size is None and h == w else resize_all(original, size or _size_for(min(h, w)), fit)
@@ -259,7 +258,7 @@ def _with_labels(
         return arrays, signals
     y = np.asarray(labels)
     if y.dtype.kind not in "iu" or y.shape != (len(arrays["x"]),) or y.min() < 0 or y.max() >= MAX_CLASSES:
-        raise ValueError(
+        raise Mistake(
             f"{name}: labels are {y.dtype} {y.shape}; they must be whole numbers from 0, one a row, below {MAX_CLASSES}"
         )
     label = Signal("label", (), (0, int(y.max())))

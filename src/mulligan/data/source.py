@@ -93,6 +93,7 @@ class Source:
         card: origin and licence.
         notes: sentences for the user, such as files that were skipped.
         facts: what opening learned about the originals (sizes, modes, unreadable files), for `data check`.
+        digits: each channel is a digit of MNIST, which the digit judge can read.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Source:
     card: DataCard
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    digits: bool = False
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -57,6 +57,7 @@ def open_stacked(*, size: int | None = None, fit: Fit = "crop") -> Source:
         fingerprint=fingerprint([b"stacked", mnist.content_fingerprint(side).encode(), recipe]),
         card=replace(mnist.CARD, changes="three digits stacked as red, green and blue"),
         notes=notes,
+        digits=True,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mulligan.errors import Mistake
+
 
 def first_map(size: int, *, smallest: int = 4) -> tuple[int, int]:
     """(side of the first map, number of doublings) that lead to an image of side `size`.
@@ -16,7 +18,7 @@ def first_map(size: int, *, smallest: int = 4) -> tuple[int, int]:
         side, doublings = side // 2, doublings + 1
     if doublings < 2:
         low = max(16, size // 4 * 4)
-        raise ValueError(f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}")
+        raise Mistake(f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}")
     return side, doublings
 
 
@@ -28,7 +30,7 @@ def square(shape: tuple[int | None, ...]) -> tuple[int, int]:
     """
     channels, height, width = shape
     if height != width or channels is None or height is None:
-        raise ValueError(
+        raise Mistake(
             f"images of {width}x{height} px: this network needs squares; add --size {min(height or 64, width or 64)}"
         )
     return channels, height

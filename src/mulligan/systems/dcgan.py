@@ -4,8 +4,9 @@ The GAN game between two strided convolutional networks without hidden fully con
 (not on G's output, not on D's input), ReLU and tanh in G, LeakyReLU 0.2 in D, Adam with β1 = 0.5.
 Reference code: github.com/Newmu/dcgan_code.
 
-Differs: kernels are 4x4, so that stride 2 covers every pixel equally often (the reference's 5x5 leave a checkerboard);
-z is Gaussian, not uniform; no weight decay; sides other than 64 by choosing the first map's side (28 = 7 * 4).
+Differs: kernels are 4x4, so that stride 2 covers every pixel equally often (the reference's 5x5 leave a
+checkerboard); z is Gaussian, not uniform; no weight decay; D learns from the fakes that G has just learned from;
+sides other than 64 by choosing the first map's side (28 = 7 * 4).
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ class GAN(Typical):
     def generate(self, batch: Batch) -> Batch:
         x = self.G(batch["z"])
         if self.is_image:
-            x = (2 * torch.sigmoid(x) - 1).view(-1, *self.shape)
+            # in bfloat16 a sigmoid is 1 from 6 on, and its gradient 0
+            x = (2 * torch.sigmoid(x.float()) - 1).view(-1, *self.shape)
         return {"x": x}
 
     def discriminate(self, x: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ Reference code: github.com/pfnet-research/sngan_projection.
 
 Residual networks as for CIFAR-10 (figure 7), or the plain strided ones (table 3); an MLP for points.
 
-Differs: G's batch is as large as D's, the reference's is twice that; the linear decay of the learning rate is left to
-`decay_images`; the plain networks are DCGAN's, with kernels of 4 throughout, and D without BatchNorm.
+Differs: G's batch is as large as D's, the reference's is twice that; G plays first and D learns from its fakes; the
+linear decay of the learning rate is left to `decay_images`; the plain networks are DCGAN's, with kernels of 4
+throughout, and D without BatchNorm.
 """
 
 from __future__ import annotations
