@@ -356,9 +356,9 @@ def _figure(run: _Run) -> str:
     if not found:
         return ""
     rows = f"<figure class=wide tabindex=0>{figure.svg(found[-1:], panel=(700, 300))}</figure>"
-    rows += _animation(run)
     if len(found) > 1:
         rows += f'<figure class="wide row" tabindex=0>{figure.svg(found, panel=(250, 270))}</figure>'
+    rows += _animation(run)
     return (
         "<section class=game><h2>The game</h2><p class=note>The figure of Goodfellow et al. (2014), drawn "
         "from the trained networks. Where the generator is right, both densities agree and D is 0.5; arrows "
@@ -372,7 +372,10 @@ def _animation(run: _Run) -> str:
     if not file.exists():
         return ""
     data = base64.b64encode(file.read_bytes()).decode("ascii")
-    return f'<figure><img src="data:image/gif;base64,{data}" alt="The game from its first look to its last"></figure>'
+    return (
+        f'<figure class=moving><img src="data:image/gif;base64,{data}" alt="The game from its first look to its last">'
+        f"<figcaption>from the first look to the last; {GAME} beside this page</figcaption></figure>"
+    )
 
 
 # Numbers
