@@ -62,7 +62,8 @@ def test_only_an_update_moves_the_power_iteration() -> None:
     loop = tiny_loop("sngan", "image")
     D, x = loop.system.D, torch.randn(4, 3, 16, 16)
     for _ in range(3):
-        loop.play()  # ends with G's turn: D is frozen
+        loop.play()
+    loop._freeze_all_but(list(loop.system.G.parameters()))  # as in G's turn
     before = vectors(D)
     D(x), D(x)
     with observing(loop.system):

@@ -16,7 +16,7 @@ from mulligan.figure import Snapshot
 CONFIG: dict[str, Any] = {
     "mulligan": "0.1.0", "system": "dcgan", "config": {"batch": 64}, "run": {"minutes": 3.0, "seed": 0},
     "data": {
-        "source": "mnist", "size": None, "fit": "crop", "alpha": False, "fingerprint": "0123456789abcdef",
+        "data": "/home/somebody/mnist", "size": None, "fit": "crop", "alpha": False, "fingerprint": "0123456789abcdef",
         "card": {"origin": "NIST", "licence": "CC BY-SA 3.0", "credit": "MNIST, LeCun & Cortes"},
     },
     "signals": {"x": {"kind": "image", "shape": [1, 28, 28]}},
@@ -122,6 +122,7 @@ def test_the_page_tells_the_whole_run(run: Path) -> None:
         "mulligan train dcgan --data mnist --minutes 3", "Data: MNIST, LeCun & Cortes",
     ):  # fmt: skip
         assert words in page.words, words
+    assert "somebody" not in page.words  # how the folders of this machine are named
     alts = page.of("img", "alt")
     assert len(alts) == report.N_LOOKS
     assert (alts[0], alts[-1]) == ("Samples at round 2,000", "Samples at round 0")
@@ -153,7 +154,7 @@ def test_texts_are_escaped(run: Path) -> None:
     bad = "<script>alert('1')</script>\"&"
     config = json.loads((run / "config.json").read_text())
     config.update(system=bad, machine=bad, command=bad, config={bad: bad})
-    config["data"].update(source=bad, card={"credit": bad, bad: bad})
+    config["data"].update(data=bad, card={"credit": bad, bad: bad})
     (run / "config.json").write_text(json.dumps(config))
     terms = {bad: {bad: 1.0}}
     write_lines(run / "log.jsonl", [line(i, stage=f"{bad}{i}", terms=terms, vital={bad: 1.0}) for i in (1, 2)])

@@ -217,7 +217,7 @@ def test_another_system_is_refused_by_name(own_run: Path, mulligan: Command) -> 
     assert "began with gan" in said
     assert mulligan("train", "gan", "--resume", own_run).status == 0  # the same is no change
     assert before.items() - tree(own_run).items() <= {
-        (k, v) for k, v in before.items() if k.split(".")[-1] in ("jsonl", "html")
+        (k, v) for k, v in before.items() if k.split(".")[-1] in ("jsonl", "html", "gif")
     }
 
 
