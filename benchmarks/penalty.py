@@ -9,7 +9,7 @@ import grid
 from mulligan.data.source import Source
 from runner import Case, Chart, Contestant, Metrics, Question, main
 
-SECONDS = 40.0
+SECONDS = 30.0
 SEEDS = (0, 1, 2)
 CONFIG = {"grid": {}, "mnist": {"network": "plain", "width": 32, "batch": 64, "lr": 1e-3, "gamma": 1.0}}
 

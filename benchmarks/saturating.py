@@ -10,7 +10,7 @@ from __future__ import annotations
 import digits
 from runner import Case, Chart, Json, Question, find, main
 
-SECONDS = 40.0
+SECONDS = 30.0
 SEEDS = (0, 1, 2)
 LOSSES = ("nonsaturating", "saturating")
 

@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -96,11 +97,16 @@ class GAN(Typical):
 
     @torch.no_grad()
     def _begin(self, loader: Any) -> None:
-        """Images: the bias of G's last layer starts at the logit of each pixel's mean brightness."""
+        """Images: the bias of G's last layer starts at the logit of each pixel's mean brightness.
+
+        As in the reference down to 1e-7: a pixel that is always black stays so, where a looser limit lets G wander off.
+        """
         if not self.is_image:
             return
-        x = loader.samples.fetch(loader.index(0, 0, 0, 0, min(10_000, len(loader.samples))))["x"]
-        mean = ((x.flatten(1).mean(0) + 1) / 2).clamp(1e-3, 1 - 1e-3)
+        n = len(loader.samples)
+        parts = [loader.samples.fetch(np.arange(i, min(i + 1000, n)))["x"] for i in range(0, n, 1000)]
+        total = torch.stack([x.flatten(1).double().sum(0) for x in parts]).sum(0)
+        mean = ((total / n + 1) / 2).clamp(1e-7, 1 - 1e-7)
         *_, last = self.G.children()
         assert isinstance(last, nn.Linear)
         last.bias.copy_(torch.logit(mean))
