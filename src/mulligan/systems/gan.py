@@ -103,9 +103,11 @@ class GAN(Typical):
         """
         if not self.is_image:
             return
-        n = len(loader.samples)
-        parts = [loader.samples.fetch(np.arange(i, min(i + 1000, n)))["x"] for i in range(0, n, 1000)]
-        total = torch.stack([x.flatten(1).double().sum(0) for x in parts]).sum(0)
+        n = min(len(loader.samples), 50_000)  # as many as the reference has
+        rows = np.linspace(0, len(loader.samples) - 1, n).round().astype(np.int64)
+        total = torch.zeros(math.prod(self.shape), dtype=torch.float64)
+        for part in np.array_split(rows, math.ceil(n / 1000)):
+            total += loader.samples.fetch(part)["x"].flatten(1).double().sum(0)
         mean = ((total / n + 1) / 2).clamp(1e-7, 1 - 1e-7)
         *_, last = self.G.children()
         assert isinstance(last, nn.Linear)
