@@ -145,3 +145,11 @@ def test_fakes_that_d_did_not_use_do_not_outlive_their_round() -> None:
     system.images = 24
     assert not torch.equal(system.fake_for_d(4), newest)
     assert not system.kept
+
+
+def test_gan_starts_at_the_mean_image() -> None:
+    loop = tiny_loop("gan", "image")
+    *_, last = loop.system.G.children()
+    x = torch.cat([loop.loader.samples.fetch(torch.tensor([i]).numpy())["x"] for i in range(len(loop.loader.samples))])
+    mean = (x.flatten(1).mean(0) + 1) / 2
+    torch.testing.assert_close(torch.sigmoid(last.bias), mean.clamp(1e-7, 1 - 1e-7), rtol=1e-4, atol=1e-6)
