@@ -83,7 +83,9 @@ class GAN(Typical):
         g_lr = c.g_lr or (lr if self.is_image else 0.15 * lr)
         d = Turn("D", (self.D,), self.d_loss, self._optimizer(lr), repeat=c.k)
         g = Turn("G", (self.G,), self.g_loss, self._optimizer(g_lr))
-        yield Stage("train", (d, g), begin=self._begin)
+        # images: G first, and D learns from the very fakes that G has learned from, so that both take their step from
+        # the same two networks, as in the reference code
+        yield Stage("train", (g, d) if self.is_image else (d, g), begin=self._begin)
 
     def _optimizer(self, lr: float) -> Adam | SGD:
         c = self.config
@@ -115,11 +117,11 @@ class GAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         """Half of -V(D, G), as the reference code has it."""
-        terms = losses.d_minimax(self.discriminate(batch["x"]), self.discriminate(self.fake(len(batch["x"]))))
+        terms = losses.d_minimax(self.discriminate(batch["x"]), self.discriminate(self.fake_for_d(len(batch["x"]))))
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Batch) -> Terms:
-        fake = self.discriminate(self.fake(len(batch["x"])))
+        fake = self.discriminate(self.fake_for_g(len(batch["x"])))
         saturating = self.config.loss == "saturating"
         return losses.g_saturating(fake) if saturating else losses.g_nonsaturating(fake)
 
