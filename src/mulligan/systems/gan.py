@@ -8,8 +8,9 @@ G: ReLU layers; D: two maxout layers with dropout. Images are flattened, G ends 
 [0, 1]. For points the networks are narrower, G's output is linear, and dropout and weight ranges are not MNIST's.
 
 Differs: D and G step one after the other, each with its own dropout mask; on images both from the same fakes, as the
-reference code does at once, on points each on fresh noise. Momentum and learning rate follow the images seen. Points use Adam, a G slower than D, and learning rates that
-fall to a hundredth over `decay_images`, so that D comes to rest at its optimum.
+reference code does at once, on points each on fresh noise. Momentum and learning rate follow the images seen. Points
+use Adam, a G slower than D, and learning rates that fall to a hundredth over `decay_images`, so that D comes to rest
+at its optimum.
 """
 
 from __future__ import annotations
