@@ -6,11 +6,10 @@ reals (R1) and fakes (R2) at every step give local convergence (theorem 3.2). Re
 With f(t) = -log(1 + exp(-t)):  L = E[f(D(G(z)) - D(x))], D maximises, G minimises, and D also pays
 γ/2 (E_x |∇D(x)|² + E_z |∇D(G(z))|²).
 
-Differs: `penalty=finite` estimates both penalties by finite differences (penalties.py), at a fraction of the cost;
-no augmentation; D halves by averaging 2x2 pixels, not with a [1, 2, 1] filter; the cosine schedules of γ, learning
-rate and β2 run over `burn_in` images. Widths are CPU-sized by default; the paper's are 768 at the smallest maps. There
-is an MLP for points, whose D also sees waves of x, and `network=plain` takes DCGAN's networks, which a CPU plays
-twenty times as fast.
+Differs: no augmentation; D halves by averaging 2x2 pixels, not with a [1, 2, 1] filter; the cosine schedules of γ,
+learning rate and β2 run over `burn_in` images. Widths are CPU-sized by default; the paper's are 768 at the smallest
+maps. There is an MLP for points, whose D also sees waves of x, and `network=plain` takes DCGAN's networks, which a
+CPU plays twenty times as fast. `penalty=finite` estimates both penalties by finite differences (penalties.py).
 """
 
 from __future__ import annotations
@@ -54,9 +53,8 @@ class Config(BaseConfig):
     burn_in: int | None = Field(
         default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 2,000,000"
     )
-    penalty: Literal["finite", "exact"] | None = Field(
-        default=None,
-        description="R1 and R2 by finite differences (default for images), or by double backward (default for points)",
+    penalty: Literal["exact", "finite"] = Field(
+        default="exact", description="R1 and R2 by double backward, or estimated by finite differences"
     )
 
     @classmethod
@@ -73,14 +71,13 @@ class Settings:
     gamma: float
     lr: float
     burn_in: int
-    penalty: str
     falls: tuple[float, float]  # by which γ and lr are divided over burn_in
 
 
 SETTINGS = {
-    "image": Settings(64, 64, 1.0, 2e-4, 20_000_000, "finite", (10, 4)),
+    "image": Settings(64, 64, 1.0, 2e-4, 20_000_000, (10, 4)),
     # modes far narrower than the distances between them: γ must start high to find all, and end low to be sharp
-    "points": Settings(2, 64, 0.05, 5e-3, 2_000_000, "exact", (10_000, 100)),
+    "points": Settings(2, 64, 0.05, 5e-3, 2_000_000, (10_000, 100)),
 }
 
 
@@ -95,7 +92,7 @@ class R3GAN(Typical):
         self.settings = replace(SETTINGS[signals["x"].kind], **given)
         self.z_dim = self.settings.z_dim
         self.G, self.D = networks(config.network, self.settings, signals["x"])
-        self.penalty = gradient_penalty if self.settings.penalty == "exact" else finite_difference_penalty
+        self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
 
     def stages(self) -> Iterator[Stage]:
         s = self.settings
