@@ -24,7 +24,7 @@ CHOICES: list[tuple[str, str, dict[str, Any]]] = [
     ("sngan", "image", {"network": "plain", "d_hidden": 16}),
     ("sngan", "image", {"decay_images": 100}),
     ("r3gan", "image", {"network": "plain"}),
-    ("r3gan", "image", {"penalty": "exact"}),
+    ("r3gan", "image", {"penalty": "finite"}),
     ("r3gan", "points", {"penalty": "finite", "gamma": 0.1, "gamma_end": 0.01, "lr_end": 1e-5, "burn_in": 100}),
 ]
 
@@ -47,8 +47,8 @@ def test_every_choice_gives_finite_terms_and_gradients(name: str, kind: str, opt
 
 
 def test_the_choices_choose() -> None:
-    assert build("r3gan", "image", {"penalty": "exact"}).penalty is gradient_penalty
-    assert build("r3gan", "image", {}).penalty is finite_difference_penalty
+    assert build("r3gan", "image", {}).penalty is gradient_penalty
+    assert build("r3gan", "image", {"penalty": "finite"}).penalty is finite_difference_penalty
     assert build("r3gan", "points", {}).penalty is gradient_penalty
     system = build("gan", "points", {"loss": "saturating"})
     x = torch.zeros(8, *system.signals["x"].shape)
