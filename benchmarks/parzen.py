@@ -17,7 +17,7 @@ from mulligan.data.source import Source, Split
 from mulligan.metrics.parzen import VALIDATION, parzen
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 300.0
+SECONDS = 900.0
 SEEDS = (0, 1, 2)
 N = 10_000
 PAPER = 225.0
