@@ -21,7 +21,7 @@ from mulligan.game import System
 from mulligan.loader import Loader
 from mulligan.look import observing
 from mulligan.loop import Loop
-from mulligan.runtime import Runtime
+from mulligan.runtime import Runtime, seed
 from mulligan.signals import match
 
 SLICE = 5.0  # seconds
@@ -110,7 +110,7 @@ class Contestant:
 
     def generate(self, n: int) -> Tensor:
         """n samples on the CPU, from the same latents at every mark; inside `measure` alone."""
-        torch.default_generator.manual_seed(SAMPLE_SEED)
+        seed(SAMPLE_SEED, self.system.device)
         parts = []
         for start in range(0, n, AT_ONCE):
             z = self.system.latent(min(AT_ONCE, n - start))

@@ -359,6 +359,7 @@ def test_a_runs_own_command_with_resume_is_that_run(
 ) -> None:
     draw_pictures(tmp_path / "drawn", n=12)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "auto").mkdir()  # a folder of a system's name is no system
     words = ("auto", "--data", "drawn", "--size", 16, "--batch", 4)
     assert mulligan("train", *words, "--rounds", 1, "--out", "run").status == 0
     answer = mulligan("train", *words, "--rounds", 2, "--resume", "run")

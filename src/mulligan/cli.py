@@ -280,7 +280,7 @@ def _resume(words: list[str], folder: str) -> int:
     from mulligan.options import flag as option
     from mulligan.rundir import RunDir
     from mulligan.train import resume as resume_
-    from mulligan.train import whole_path
+    from mulligan.train import whole_path, whole_system
 
     stored = RunDir.open(folder).config
     flat = {**stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
@@ -292,7 +292,7 @@ def _resume(words: list[str], folder: str) -> int:
         if _option(words, budget) is not None:
             told[other] = None
     options = _parse("train", words, models, defaults=told)
-    options["data"], options["system"] = whole_path(options["data"]), whole_path(options["system"])
+    options["data"], options["system"] = whole_path(options["data"]), whole_system(options["system"])
     if options["system"] == "auto" and stored.get("auto"):
         options["system"] = stored["system"]
     for key, value in told.items():
@@ -324,8 +324,7 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         model = play()
     except Interrupted as stop:
         _report(stop.run)
-        again = shlex.join(["mulligan", "train", "--resume", str(stop.run)])
-        print(f"mulligan: saved; go on with: {again}", file=sys.stderr)
+        print(f"mulligan: saved; {_go_on(stop.run)}", file=sys.stderr)
         return 130
     except Lost as loss:
         _report(loss.run)
@@ -333,8 +332,7 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         return 1
     except KeyboardInterrupt:
         begun = out is not None and Path(out, "config.json").exists()
-        again = f"; go on with: {shlex.join(['mulligan', 'train', '--resume', str(out)])}" if begun else ""
-        print(f"mulligan: stopped without saving{again}", file=sys.stderr)
+        print("mulligan: stopped without saving" + (f"; {_go_on(out)}" if begun else ""), file=sys.stderr)
         return 130
     _report(model.directory)
     if int(os.environ.get("RANK", "0")) > 0:
@@ -346,6 +344,10 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         print(f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html")
         print(f"next: mulligan sample {run_} -o samples.png    mulligan evaluate {run_}")
     return 0
+
+
+def _go_on(run_: Path | str | None) -> str:
+    return "go on with: " + shlex.join(["mulligan", "train", "--resume", str(run_)])
 
 
 def _report(run_: Path) -> None:

@@ -148,7 +148,7 @@ def resume(
 def prepare(system: str, data: str, *, command: str = "", progress: CountingUp | None = None, **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
     chosen_data = Data(data=whole_path(data), **_take(options, Data))
-    system = str(Path(system).expanduser().resolve()) if system.endswith(".py") else system
+    system = whole_system(system)
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
     chosen = ""
     if system == "auto":
@@ -362,6 +362,11 @@ def interruptible() -> Iterator[list[float]]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+def whole_system(word: str) -> str:
+    """A system's name as it is, whatever folder has that name too; a file that defines one by its whole path."""
+    return str(Path(word).expanduser().resolve()) if word.endswith(".py") else word
 
 
 def whole_path(word: str) -> str:
