@@ -28,7 +28,7 @@ from mulligan.metrics.frechet import gaussian, gaussian_distance
 from mulligan.metrics.modes import label_modes
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 40.0
+SECONDS_IMAGES, SECONDS_POINTS = 120.0, 40.0
 SEEDS = (0, 1, 2)
 N = 2_000
 IMAGES, POINTS = ("mnist", "stacked", "characters"), ("ring", "grid")
@@ -145,8 +145,11 @@ QUESTION = Question(
     name="choice",
     asks="Which system and setting should be the default, over kinds of data and seeds?",
     cases=tuple(
-        Case(system, system, data, seed, SECONDS, config, (0.5, 1.0))
-        for sources, contestants in ((IMAGES, PICTURES), (POINTS, PLANE))
+        Case(system, system, data, seed, seconds, config, marks)
+        for sources, contestants, seconds, marks in (
+            (IMAGES, PICTURES, SECONDS_IMAGES, (1 / 3, 2 / 3, 1.0)),
+            (POINTS, PLANE, SECONDS_POINTS, (0.5, 1.0)),
+        )
         for data in sources
         for seed in SEEDS
         for system, config in contestants.items()
