@@ -134,7 +134,8 @@ def test_bf16_plays_too(name: str, kind: str) -> None:
     other = entered(bare_loop(tiny_system(name, kind), runtime=FP32))
     for _ in range(2):
         other.play()
-    assert differences(everything(loop)["model"], everything(other)["model"]) != []
+    differ = differences(everything(loop)["model"], everything(other)["model"])
+    assert bool(differ) == (name != "gan")  # which asks for float32 whatever the runtime has
 
 
 def test_convolutions_are_channels_last() -> None:
