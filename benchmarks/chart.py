@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,11 +78,11 @@ def _panel(scene: Scene, panel: Panel, names: Sequence[str], x0: float, y0: floa
     x = Axis(0.0, max(float(c.x[-1]) for c in panel.courses), x0, x0 + WIDTH)
     scene.text(x0, y0 - 2, panel.title, size=13.5)
     _frame(scene, x, y, panel.x_name)
-    for value, word in panel.rules:
-        if y.low <= value <= y.high:
-            at = float(y(value))
-            scene.line([(x.start, at), (x.end, at)], "ink", 1.4, dash=(0.0, 4.5))
-            scene.text(x.end - 2, at - 5, word, size=11, role="muted", anchor="end")
+    above = -math.inf  # where the line above stands: a word has no room between two that are close
+    for at, word in sorted((float(y(value)), word) for value, word in panel.rules if y.low <= value <= y.high):
+        scene.line([(x.start, at), (x.end, at)], "ink", 1.4, dash=(0.0, 4.5))
+        scene.text(x.end - 2, at - 5 if at - above > 18 else at + 13, word, size=11, role="muted", anchor="end")
+        above = at
     for course in panel.courses:
         _course(scene, x, y, course, _role(names.index(course.name)))
 

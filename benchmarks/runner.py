@@ -100,7 +100,7 @@ class Store:
         if not file.exists():
             return None
         result: Json = json.loads(file.read_text())
-        return result if result["case"] == json.loads(json.dumps(case.to_json())) else None
+        return result if result["case"] == _finite(case.to_json()) else None
 
     def references(self, data: str, source: Source, make: Callable[[Source], dict[str, Metrics]]) -> dict[str, Metrics]:
         """What numbers on this source are read against, from disk if measured before."""

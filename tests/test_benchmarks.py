@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,16 @@ def test_begins_no_race_that_would_end_too_late(tmp_path: Path, capsys: pytest.C
     script("runner").main(tiny(), ["--out", str(tmp_path), "--minutes", "0.001"])
     assert "to run it, --minutes" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*-grid-*.json"))
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_definition_with_long_fractions_is_known_again(tmp_path: Path) -> None:
+    """Files hold six digits of a third; the case asks for all of them."""
+    runner = script("runner")
+    (first, *_) = tiny().cases
+    question = tiny(cases=(replace(first, marks=(1 / 3, 1.0)),))
+    runner.main(question, ["--out", str(tmp_path)])
+    assert runner.Store("tiny", tmp_path).load(question.cases[0]) is not None
 
 
 def test_a_changed_case_is_not_done(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_schedules_read_the_images_seen() -> None:
     assert gammas == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-6)
 
 
-@pytest.mark.parametrize("source", ["mnist", "grid"])
+@pytest.mark.parametrize("source", ["mnist", "stacked", "grid"])
 def test_auto_chooses_what_can_be_built(source: str) -> None:
     opened = open_source(source)
     choice = auto.choose(opened)
