@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from mulligan import plot
-from mulligan.plot import Axis, Floats, Scene
+from mulligan import charts, plot
+from mulligan.charts import Axis
+from mulligan.plot import Floats, Scene
 
 WIDTH, HEIGHT = 400.0, 250.0  # of a panel's plot
 LEFT, RIGHT, GAP, TOP, BOTTOM = 58.0, 24.0, 62.0, 104.0, 64.0
@@ -103,12 +104,12 @@ def _frame(scene: Scene, x: Axis, y: Axis, x_name: str) -> None:
     for value in y_ticks(y):
         at = float(y(value))
         scene.line([(x.start, at), (x.end, at)], "grid")
-        scene.text(x.start - 7, at + 4, plot.number(value), size=11, role="muted", anchor="end")
+        scene.text(x.start - 7, at + 4, charts.number(value), size=11, role="muted", anchor="end")
     scene.line([(x.start, y.start), (x.end, y.start)], "muted")
     for value in x.ticks(5):
         at = float(x(value))
         scene.line([(at, y.start), (at, y.start + 4)], "muted")
-        scene.text(at, y.start + 18, plot.number(value), size=11, role="muted", anchor="middle")
+        scene.text(at, y.start + 18, charts.number(value), size=11, role="muted", anchor="middle")
     scene.text((x.start + x.end) / 2, y.start + 36, x_name, size=11.5, role="muted", anchor="middle")
 
 
@@ -128,12 +129,12 @@ def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:
         return
     xs, ys = course.x[seen], np.where(known, course.y, np.nan)[:, seen]
     low, mean, high = np.nanmin(ys, 0), np.nanmean(ys, 0), np.nanmax(ys, 0)
-    there, back = plot.curve(x, y, xs, high), plot.curve(x, y, xs, low)[::-1]
+    there, back = charts.curve(x, y, xs, high), charts.curve(x, y, xs, low)[::-1]
     scene.area(np.concatenate([there, back]), role, 0.14)
     for row in ys[known.any(axis=1)] if len(ys) > 1 else []:
         one = np.isfinite(row)
-        scene.line(plot.curve(x, y, xs[one], row[one]), role, 0.8, opacity=0.45)
-    line = plot.curve(x, y, xs, mean)
+        scene.line(charts.curve(x, y, xs[one], row[one]), role, 0.8, opacity=0.45)
+    line = charts.curve(x, y, xs, mean)
     scene.line(line, role, 2.4)
     for px, py in line if len(line) <= 12 else line[-1:]:
         angle = np.linspace(0, 2 * np.pi, 24)

@@ -27,11 +27,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.flop_counter import FlopCounterMode
 
 from mulligan import registry
+from mulligan.charts import number
 from mulligan.data.source import ArraySplit
 from mulligan.loader import Loader
 from mulligan.loop import Loop
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
-from mulligan.plot import Scene, number
+from mulligan.plot import Scene
 from mulligan.runtime import Runtime, keep_freed_memory
 from mulligan.signals import Signal
 from runner import RESULTS, Json, spread, stamp, wait_passively, write_json

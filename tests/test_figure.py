@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mulligan import figure, plot
+from mulligan import charts, figure, plot
 from mulligan.figure import Snapshot
 from mulligan.game import Batch, Stage, System
 from mulligan.signals import Signal
@@ -167,16 +167,16 @@ def test_svg_is_well_formed_and_says_what_it_shows(moment: Snapshot) -> None:
     ],
 )
 def test_ticks_are_round_numbers(low: float, high: float, want: list[float]) -> None:
-    got = plot.ticks(low, high)
+    got = charts.ticks(low, high)
     assert set(np.round(want, 9)) <= set(np.round(got, 9))
     assert low <= min(got)
     assert max(got) <= high + 1e-9
 
 
 def test_no_span_no_endless_ticks() -> None:
-    assert plot.ticks(2.0, 2.0) == [2.0]
-    assert plot.log_ticks(1e-9, 1e9)[0] == pytest.approx(1e-9)
-    assert len(plot.log_ticks(1e-9, 1e9)) <= 6
+    assert charts.ticks(2.0, 2.0) == [2.0]
+    assert charts.log_ticks(1e-9, 1e9)[0] == pytest.approx(1e-9)
+    assert len(charts.log_ticks(1e-9, 1e9)) <= 6
 
 
 @pytest.mark.parametrize(
@@ -184,27 +184,27 @@ def test_no_span_no_endless_ticks() -> None:
     [(0, "0"), (1500, "1,500"), (0.25, "0.25"), (12.3456, "12.35"), (2e-5, "2e-05"), (-3, "-3")],
 )
 def test_numbers_for_people(value: float, words: str) -> None:
-    assert plot.number(value) == words
+    assert charts.number(value) == words
 
 
 def test_an_axis_is_logarithmic_over_three_decades() -> None:
-    assert plot.y_axis(np.array([0.001, 1.0, 20.0]), 0, 100).log
-    assert not plot.y_axis(np.array([-1.0, 1.0, 2000.0]), 0, 100).log
-    assert float(plot.Axis(1, 100, 0, 200, log=True)(10)) == pytest.approx(100)
+    assert charts.y_axis(np.array([0.001, 1.0, 20.0]), 0, 100).log
+    assert not charts.y_axis(np.array([-1.0, 1.0, 2000.0]), 0, 100).log
+    assert float(charts.Axis(1, 100, 0, 200, log=True)(10)) == pytest.approx(100)
 
 
 def test_a_spike_does_not_flatten_the_rest() -> None:
     values = np.concatenate([np.random.default_rng(0).normal(1, 0.1, 500), [90.0]])
-    axis = plot.y_axis(values, 0, 100)
+    axis = charts.y_axis(values, 0, 100)
     assert axis.high < 3
-    chart = plot.line_chart("loss", [plot.Series("real", np.arange(501.0), values)])
+    chart = charts.line_chart("loss", [charts.Series("real", np.arange(501.0), values)])
     assert "1 above the chart, up to 90" in chart
 
 
 def test_decimation_keeps_means_and_extremes() -> None:
     y = np.random.default_rng(0).normal(size=100_000)
     y[70_001] = 50
-    mean, low, high = plot.decimate(plot.Series("y", np.arange(100_000.0), y), 100)
+    mean, low, high = charts.decimate(charts.Series("y", np.arange(100_000.0), y), 100)
     assert len(mean.x) == 100
     assert high.max() == 50
     assert mean.y.mean() == pytest.approx(y.mean())
@@ -222,4 +222,4 @@ def test_dashes_lie_on_the_line() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_charts_of_hardly_anything(n: int) -> None:
     y = np.array([1.0, np.nan, 3.0])[:n]
-    ET.fromstring(plot.line_chart("a < b & c", [plot.Series.of("x", np.arange(float(n)), y)]))
+    ET.fromstring(charts.line_chart("a < b & c", [charts.Series.of("x", np.arange(float(n)), y)]))

@@ -19,10 +19,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mulligan import plot, samples
+from mulligan import charts, plot, samples
+from mulligan.charts import Axis
 from mulligan.errors import Mistake
 from mulligan.game import System
-from mulligan.plot import Axis, Floats, Scene
+from mulligan.plot import Floats, Scene
 from mulligan.signals import Signal
 
 N_GRID = 401  # values of x
@@ -301,7 +302,7 @@ def _axes(scene: Scene, p: _Panel, s: Snapshot) -> None:
     scene.line([(p.x.start, y0), (p.x.end, y0)], "grid", 1.2)
     if p.first:
         for value in p.density.ticks(4):
-            scene.text(p.x.start - 8, float(p.density(value)) + 4, plot.number(value), size=11, anchor="end")
+            scene.text(p.x.start - 8, float(p.density(value)) + 4, charts.number(value), size=11, anchor="end")
     if p.last:
         for value, word in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
             scene.text(p.x.end + 8, float(p.D(value)) + 4, word, size=11, role="D")
@@ -313,7 +314,7 @@ def _axes(scene: Scene, p: _Panel, s: Snapshot) -> None:
         for value in axis.ticks(6):
             place = float(axis(value))
             scene.line([(place, at), (place, at - 4 if up else at + 4)], "ink", 1.1)
-            words = plot.number(value)
+            words = charts.number(value)
             scene.text(place, at - 8 if up else at + 17, words, size=11, role="muted", anchor="middle")
 
 
@@ -326,8 +327,8 @@ def _arrows(scene: Scene, p: _Panel, s: Snapshot) -> None:
 
 def _curves(scene: Scene, p: _Panel, s: Snapshot) -> None:
     """p_g, D and p_data, the dotted line last so that it stays visible where all is well."""
-    g = plot.curve(p.x, p.density, s.x, s.p_g)
+    g = charts.curve(p.x, p.density, s.x, s.p_g)
     scene.area(np.concatenate([g, [[g[-1, 0], p.density.start], [g[0, 0], p.density.start]]]), "G", 0.1)
     scene.line(g, "G", 2.2)
-    scene.line(plot.curve(p.x, p.D, s.x, s.D), "D", 2.0, dash=_DASHED)
-    scene.line(plot.curve(p.x, p.density, s.x, s.p_data), "data", 2.4, dash=_DOTTED)
+    scene.line(charts.curve(p.x, p.D, s.x, s.D), "D", 2.0, dash=_DASHED)
+    scene.line(charts.curve(p.x, p.density, s.x, s.p_data), "data", 2.4, dash=_DOTTED)

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from mulligan import figure, plot, registry
+from mulligan.charts import Series, line_chart, number
 from mulligan.errors import Mistake
-from mulligan.plot import Series, number
 from mulligan.rundir import FLOOR, RunDir, write_whole
 
 Json = dict[str, Any]
@@ -454,18 +454,18 @@ def _curves(run: _Run) -> str:
     charts = []
     for player in dict.fromkeys(key[1] for key in lines if key[0] == "terms" and len(key) == 3):
         terms = [line for key, line in lines.items() if key[:2] == ("terms", player)]
-        charts.append(plot.line_chart(f"Loss of {player}", terms, marks=marks))
+        charts.append(line_chart(f"Loss of {player}", terms, marks=marks))
     vital = {key[1]: line for key, line in lines.items() if key[0] == "vital"}
     for name in [name for name in vital if not name.endswith(FLOOR)][:24]:
         auc = name.lower().endswith("auc")
         fixed: Json = {"y_range": (0.0, 1.0), "rule": 0.5} if auc else {}
         beside = [replace(vital[name + FLOOR], name="real data")] if name + FLOOR in vital else []
-        charts.append(plot.line_chart(name, [vital[name], *beside], marks=marks, **fixed))
+        charts.append(line_chart(name, [vital[name], *beside], marks=marks, **fixed))
     norms = [line for key, line in lines.items() if key[0] == "grad_norm"]
     if norms:
-        charts.append(plot.line_chart("Gradient norm", norms, marks=marks))
+        charts.append(line_chart("Gradient norm", norms, marks=marks))
     if rate := _rate(lines):
-        charts.append(plot.line_chart("Samples a second", [rate], marks=marks))
+        charts.append(line_chart("Samples a second", [rate], marks=marks))
     body = "".join(f"<figure>{chart}</figure>" for chart in charts)
     return (
         "<section><h2>Curves</h2><p class=note>Rest the mouse on a chart to read its values. A pale band "

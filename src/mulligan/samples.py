@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from mulligan import __version__, plot
+from mulligan import __version__, charts, plot
+from mulligan.charts import Axis
 from mulligan.errors import Mistake
-from mulligan.plot import Axis, Floats, Scene
+from mulligan.plot import Floats, Scene
 from mulligan.signals import Signal
 
 Bytes = NDArray[np.uint8]
@@ -323,11 +324,11 @@ def _square(scene: Scene, x: Axis, y: Axis, names: Sequence[str]) -> None:
     for value in x.ticks():
         at = float(x(value))
         scene.line([(at, y.start), (at, y.end)], "grid")
-        scene.text(at, y.start + 16, plot.number(value), size=11, role="muted", anchor="middle")
+        scene.text(at, y.start + 16, charts.number(value), size=11, role="muted", anchor="middle")
     for value in y.ticks():
         at = float(y(value))
         scene.line([(x.start, at), (x.end, at)], "grid")
-        scene.text(x.start - 7, at + 4, plot.number(value), size=11, role="muted", anchor="end")
+        scene.text(x.start - 7, at + 4, charts.number(value), size=11, role="muted", anchor="end")
     scene.line([(x.start, y.end), (x.start, y.start), (x.end, y.start)], "muted")
     if names[0]:
         scene.text(x.end, y.start + 29, names[0], size=12, anchor="end")
@@ -361,7 +362,7 @@ def _dots(
     for points, role, radius, opacity in layers:
         if points is None or not len(points):
             continue
-        at = plot.curve(x, y, points[:, 0], points[:, 1])
+        at = charts.curve(x, y, points[:, 0], points[:, 1])
         cover = 1 - (1 - opacity) ** _coverage(at * scale, radius * scale, picture.shape[:2])
         picture += cover[..., None] * (np.array(plot.rgb(role)) - picture)
     return Image.fromarray(np.rint(picture).astype(np.uint8))
@@ -402,7 +403,7 @@ def histogram(
     y = Axis(0, 1.08 * max(float(h.max()) for h in heights) or 1.0, 284, 34)
     for value in y.ticks(4):
         scene.line([(x.start, float(y(value))), (x.end, float(y(value)))], "grid")
-        scene.text(x.start - 7, float(y(value)) + 4, plot.number(value), size=11, role="muted", anchor="end")
+        scene.text(x.start - 7, float(y(value)) + 4, charts.number(value), size=11, role="muted", anchor="end")
     if r is not None:
         scene.area(_steps(x, y, edges, heights[1]), "muted", 0.35)
     scene.area(_steps(x, y, edges, heights[0]), "G", 0.18)
@@ -426,14 +427,14 @@ def _density(values: Floats, edges: Floats) -> Floats:
 
 def _steps(x: Axis, y: Axis, edges: Floats, heights: Floats) -> Floats:
     xs = np.concatenate([edges[:1], edges.repeat(2)[1:-1], edges[-1:]])
-    return plot.curve(x, y, xs, np.concatenate([[0.0], heights.repeat(2), [0.0]]))
+    return charts.curve(x, y, xs, np.concatenate([[0.0], heights.repeat(2), [0.0]]))
 
 
 def _number_line(scene: Scene, x: Axis, at: float) -> None:
     scene.line([(x.start, at), (x.end, at)], "muted")
     for value in x.ticks(7):
         scene.line([(float(x(value)), at), (float(x(value)), at + 4)], "muted")
-        scene.text(float(x(value)), at + 18, plot.number(value), size=11, role="muted", anchor="middle")
+        scene.text(float(x(value)), at + 18, charts.number(value), size=11, role="muted", anchor="middle")
 
 
 # Frames of a walk
