@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from mulligan import samples
+from mulligan import pictures
 from mulligan.data.source import Source
 from mulligan.data.toy import ToySource
 from mulligan.look import observing
@@ -54,21 +54,21 @@ def scatter(contestants: list[Contestant], out: Path) -> None:
     if contestants[0].case.seed != SEEDS[0]:
         return
     real = contestants[0].source.test.fetch(np.arange(5000))["x"]
-    pictures = []
+    shown = []
     for c in contestants:
         with observing(c.system), c.loop.average.swapped():
-            pictures.append(samples.scatter(c.generate(5000), real))
-    sheet = beside(pictures, [c.case.name for c in contestants])
+            shown.append(pictures.scatter(c.generate(5000), real))
+    sheet = beside(shown, [c.case.name for c in contestants])
     folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
     folder.mkdir(parents=True, exist_ok=True)
     sheet.save(folder / "grid.png")
 
 
-def beside(pictures: list[Image.Image], names: list[str]) -> Image.Image:
+def beside(shown: list[Image.Image], names: list[str]) -> Image.Image:
     """Pictures of one size in a row, each under its name."""
-    width, height = pictures[0].size
-    sheet = Image.new("RGB", (width * len(pictures), height + 40), "white")
-    for i, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+    width, height = shown[0].size
+    sheet = Image.new("RGB", (width * len(shown), height + 40), "white")
+    for i, (picture, name) in enumerate(zip(shown, names, strict=True)):
         sheet.paste(picture, (i * width, 40))
         ImageDraw.Draw(sheet).text((i * width + width / 2, 28), name, "black", font(30), anchor="mm")
     return sheet

@@ -17,7 +17,7 @@ LAYERS = [
     {"layers", "losses", "penalties", "augment"},
     {"networks"},
     {"game"},
-    {"data", "metrics", "rundir", "plot", "charts", "samples"},
+    {"data", "metrics", "rundir", "plot", "charts", "arrays", "pictures", "samples"},
     {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "referee"},
     {"figure", "evaluate", "quick", "tables", "look", "model", "auto", "catalog", "walk"},
     {"train", "report", "export", "options"},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mulligan import report, samples
+from mulligan import pictures, report, samples
 from mulligan.figure import Snapshot
 
 CONFIG: dict[str, Any] = {
@@ -73,7 +73,7 @@ def run(bare: Path) -> Path:
     write_lines(bare / "metrics.jsonl", [{"round": 2000, "split": "test", "seconds": 8, "metrics": METRICS}])
     (bare / "samples").mkdir()
     for n in range(0, 2001, 200):
-        picture = samples.look_grid(np.random.default_rng(n).uniform(-1, 1, (16, 1, 28, 28)))
+        picture = pictures.look_grid(np.random.default_rng(n).uniform(-1, 1, (16, 1, 28, 28)))
         samples.save_png(picture, bare / f"samples/{n:06d}.png", {"model": "ab", "seed": 1})
     return bare
 

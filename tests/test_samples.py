@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mulligan import samples
+from mulligan import pictures, samples
+from mulligan.arrays import to_uint8, user_units
 from mulligan.signals import Signal
 
 GREY = Signal("image", (1, 28, 28))
@@ -24,9 +25,9 @@ def images(n: int, signal: Signal, seed: int = 0) -> torch.Tensor:
 
 def test_bytes_are_rounded_and_clamped() -> None:
     x = torch.tensor([-1.0, 1.0, 0.0, -0.999, 1.7, -9.0, float("nan"), float("inf")]).reshape(1, 1, 2, 4)
-    assert samples.to_uint8(x).ravel().tolist() == [0, 255, 128, 0, 255, 0, 0, 255]
+    assert to_uint8(x).ravel().tolist() == [0, 255, 128, 0, 255, 0, 0, 255]
     every = torch.arange(256.0).reshape(1, 1, 16, 16)  # bytes -> [-1, 1] -> bytes is the identity
-    assert (samples.to_uint8(every / 127.5 - 1).ravel() == np.arange(256)).all()
+    assert (to_uint8(every / 127.5 - 1).ravel() == np.arange(256)).all()
 
 
 @pytest.mark.parametrize(
@@ -34,24 +35,24 @@ def test_bytes_are_rounded_and_clamped() -> None:
     [(64, 1.0, 8), (1, 1.0, 1), (10, 1.0, 5), (7, 1.0, 3), (12, 1.0, 4), (8, 2.0, 2)],
 )
 def test_grids_are_about_square(n: int, aspect: float, columns: int) -> None:
-    assert samples._columns(n, aspect) == columns
+    assert pictures._columns(n, aspect) == columns
 
 
 def test_grid_holds_every_pixel_of_every_tile() -> None:
     x = images(6, GREY)
-    picture = np.asarray(samples.grid(samples.to_uint8(x), columns=3))
-    side, step = 56, 56 + samples.GAP
-    assert picture.shape == (2 * step - samples.GAP, 3 * step - samples.GAP)
-    for i, tile in enumerate(samples.to_uint8(x)[..., 0]):
+    picture = np.asarray(pictures.grid(to_uint8(x), columns=3))
+    side, step = 56, 56 + pictures.GAP
+    assert picture.shape == (2 * step - pictures.GAP, 3 * step - pictures.GAP)
+    for i, tile in enumerate(to_uint8(x)[..., 0]):
         top, left = (i // 3) * step, (i % 3) * step
         assert (picture[top : top + side : 2, left : left + side : 2] == tile).all()
         assert (picture[top + 1 : top + side : 2, left + 1 : left + side : 2] == tile).all()
-    assert (picture[side : side + samples.GAP] == picture[0, side]).all()
+    assert (picture[side : side + pictures.GAP] == picture[0, side]).all()
 
 
 def test_a_grid_too_large_to_look_at_is_refused() -> None:
     with pytest.raises(ValueError, match="take fewer"):
-        samples.grid(np.zeros((50_000, 56, 56, 1), np.uint8))
+        pictures.grid(np.zeros((50_000, 56, 56, 1), np.uint8))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
@@ -78,7 +79,7 @@ def test_folder_has_a_file_a_sample(tmp_path: Path) -> None:
     x = images(3, COLOUR)
     out = samples.write(x, COLOUR, tmp_path / "many", provenance=MADE_BY)
     assert sorted(p.name for p in out.iterdir()) == ["00000.png", "00001.png", "00002.png"]
-    for i, pixels in enumerate(samples.to_uint8(x)):
+    for i, pixels in enumerate(to_uint8(x)):
         with Image.open(out / f"{i:05d}.png") as picture:
             assert (np.asarray(picture) == pixels).all()
         told = samples.read_provenance(out / f"{i:05d}.png")
@@ -91,7 +92,7 @@ def test_npz_of_images_and_points(tmp_path: Path) -> None:
     out = samples.write(x, COLOUR, tmp_path / "x.npz", provenance=MADE_BY)
     with np.load(out, allow_pickle=False) as arrays:
         assert arrays["samples"].dtype == np.uint8
-        assert (arrays["samples"] == samples.to_uint8(x)).all()
+        assert (arrays["samples"] == to_uint8(x)).all()
         assert json.loads(str(arrays["provenance"]))["model"] == "ab12cd34"
     out = samples.write(torch.tensor([[0.0, 0.0], [1.0, -2.0]]), POINTS, tmp_path / "p.npz", provenance=MADE_BY)
     with np.load(out, allow_pickle=False) as arrays:
@@ -107,7 +108,7 @@ def test_csv_is_read_back_exactly(tmp_path: Path) -> None:
     assert lines[1] == "length,width"
     assert samples.read_provenance(out)["seed"] == 7  # type: ignore[index]
     back = np.loadtxt(out, delimiter=",", comments="#", skiprows=2, dtype=np.float32)
-    assert (back == samples.user_units(x, POINTS)).all()
+    assert (back == user_units(x, POINTS)).all()
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])
@@ -122,7 +123,7 @@ def test_points_as_picture(tmp_path: Path, d: int) -> None:
 
 def test_scatter_shows_points_where_they_are() -> None:
     fake, real = np.array([[0.5, 0.5]]), np.array([[-1.0, -1.0], [1.0, 1.0]])
-    picture = np.asarray(samples.scatter(fake, real, limits=(-1.0, 1.0, -1.0, 1.0))).astype(int)
+    picture = np.asarray(pictures.scatter(fake, real, limits=(-1.0, 1.0, -1.0, 1.0))).astype(int)
     blue = picture[60:890, 95:930, 2] - picture[60:890, 95:930, 0] > 60
     y, x = (v.mean() for v in np.nonzero(blue))
     assert abs((x + 95) / 2 - (46 + 0.75 * 420)) < 1
@@ -131,15 +132,15 @@ def test_scatter_shows_points_where_they_are() -> None:
 
 @pytest.mark.parametrize("real", [None, torch.randn(30, 2)])
 def test_scatter_of_hopeless_points(real: torch.Tensor | None) -> None:
-    samples.scatter(torch.full((10, 2), float("nan")), real)
-    samples.scatter(torch.zeros(10, 2), real)
+    pictures.scatter(torch.full((10, 2), float("nan")), real)
+    pictures.scatter(torch.zeros(10, 2), real)
 
 
 def test_look_grid_puts_reals_beside() -> None:
     x = images(4, GREY)
-    alone, beside = samples.look_grid(x), samples.look_grid(x, x)
+    alone, beside = pictures.look_grid(x), pictures.look_grid(x, x)
     assert beside.width == 2 * alone.width + 12
-    assert samples.look_grid(torch.randn(40, 1), torch.randn(40, 1)).size == (1120, 640)
+    assert pictures.look_grid(torch.randn(40, 1), torch.randn(40, 1)).size == (1120, 640)
 
 
 def test_walk_is_a_gif_with_its_provenance(tmp_path: Path) -> None:

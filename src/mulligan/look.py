@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mulligan import checkpoint, figure, samples
+from mulligan import checkpoint, figure, pictures, samples
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.loop import Loop
@@ -109,9 +109,9 @@ class Look:
             picture = figure.draw(snapshot)
         elif signal.kind == "points":
             real = self.source.held_out.fetch(np.arange(min(POINTS, len(self.source.held_out))))["x"]
-            picture = samples.look_grid(self._generate(POINTS), real, signal)
+            picture = pictures.look_grid(self._generate(POINTS), real, signal)
         else:
-            picture = samples.look_grid(self._generate(GRID))
+            picture = pictures.look_grid(self._generate(GRID))
         provenance = {"model": f"{self.rundir.path.name}, round {round}", "seed": SEED}
         samples.save_png(picture, file, provenance, overwrite=True)
         self.newest_picture = str(file)
