@@ -12,6 +12,8 @@ import pytest
 
 from mulligan import pictures, report, samples
 from mulligan.figure import Snapshot
+from mulligan.report.looks import N_LOOKS
+from mulligan.report.verdict import verdict
 
 CONFIG: dict[str, Any] = {
     "mulligan": "0.1.0", "system": "dcgan", "config": {"batch": 64}, "run": {"minutes": 3.0, "seed": 0},
@@ -124,7 +126,7 @@ def test_the_page_tells_the_whole_run(run: Path) -> None:
         assert words in page.words, words
     assert "somebody" not in page.words  # how the folders of this machine are named
     alts = page.of("img", "alt")
-    assert len(alts) == report.N_LOOKS
+    assert len(alts) == N_LOOKS
     assert (alts[0], alts[-1]) == ("Samples at round 2,000", "Samples at round 0")
     assert all(page.of("svg", "aria-label"))
 
@@ -236,7 +238,7 @@ def test_a_1d_run_shows_the_figure(run: Path) -> None:
     ],
 )
 def test_the_verdict_is_plain(metric: dict[str, Any], words: str) -> None:
-    assert words in report.verdict([{"metrics": [metric]}])
+    assert words in verdict([{"metrics": [metric]}])
 
 
 def test_a_report_is_written_anew(run: Path) -> None:
