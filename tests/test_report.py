@@ -1,8 +1,10 @@
 """The report of a run: whole, safe, and made from whatever a run directory holds."""
 
+import base64
 import json
 import re
 import time
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mulligan import pictures, report, samples
+from mulligan import figure, pictures, report, samples
 from mulligan.figure import Snapshot
 from mulligan.report.looks import N_LOOKS
 from mulligan.report.verdict import verdict
@@ -214,15 +216,36 @@ def test_a_long_run_makes_a_light_page(run: Path) -> None:
     assert out.stat().st_size < 3_000_000
 
 
-def test_a_1d_run_shows_the_figure(run: Path) -> None:
+def keep_moments(run: Path, rounds: Iterable[int]) -> None:
     x, z = np.linspace(-1, 1, 21), np.linspace(0, 1, 5)
-    for n in range(0, 2001, 200):
+    for n in rounds:
         Snapshot(x, 1 - x**2, 1 - x**2, 0 * x + 0.5, z, z, n).save(run / f"samples/{n:06d}.json")
+
+
+def test_a_1d_run_shows_the_figure(run: Path) -> None:
+    keep_moments(run, range(0, 2001, 200))
     (run / "samples/000400.json").write_text('{"x": [0.1, ')
     page = read(run)
     assert "The game" in page.words
     assert "round 2,000" in page.words
     assert "Densities of data and generator, and D, at round 2,000." in page.of("svg", "aria-label")[0]
+
+
+def test_the_animation_is_drawn_anew_only_for_other_moments(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    draw = figure.draw
+    monkeypatch.setattr(figure, "draw", lambda moment, **more: drawn.append(moment.round) or draw(moment, **more))
+    keep_moments(run, [0, 100])
+    gif = run / "game.gif"
+    for moments, frames in (([], [0, 100]), ([], []), ([123_456_789], [0, 100, 123_456_789])):
+        keep_moments(run, moments)
+        drawn.clear()
+        shown = [v for v in read(run).of("img", "src") if "image/gif" in v]
+        assert drawn == frames
+        assert shown == ["data:image/gif;base64," + base64.b64encode(gif.read_bytes()).decode()]
+    gif.write_bytes(b"GIF89a cut short")
+    read(run)
+    assert samples.read_provenance(gif)["rounds"] == [0, 100, 123_456_789]
 
 
 @pytest.mark.parametrize(

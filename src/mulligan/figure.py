@@ -193,21 +193,21 @@ def svg(snapshots: Sequence[Snapshot], *, panel: tuple[float, float] = (300, 300
     return _scene(snapshots, panel).svg()
 
 
-def animate(
-    snapshots: Sequence[Snapshot],
-    out: Path | str,
-    provenance: dict[str, Any],
-    *,
-    milliseconds: int = 160,
-    overwrite: bool = False,
-) -> Path:
+def gif(snapshots: Sequence[Snapshot], provenance: dict[str, Any]) -> bytes:
     """The figure at each moment as an endless GIF on common axes; the last one stays for two seconds."""
-    if not snapshots:
-        raise Mistake(f"-o {out}: no moments of this run were kept; train it with more looks")
     top, z_range = _top(snapshots), _z_range(snapshots)
     frames = [draw(s, top=top, z_range=z_range) for s in snapshots]
-    times = [milliseconds] * (len(frames) - 1) + [2000]
-    return samples.save_gif(frames, out, provenance, milliseconds=times, dither=False, overwrite=overwrite)
+    times = [160] * (len(frames) - 1) + [2000]  # ms
+    return samples.gif(frames, provenance, milliseconds=times, dither=False)
+
+
+def animate(
+    snapshots: Sequence[Snapshot], out: Path | str, provenance: dict[str, Any], *, overwrite: bool = False
+) -> Path:
+    """Write `gif` to a file."""
+    if not snapshots:
+        raise Mistake(f"-o {out}: no moments of this run were kept; train it with more looks")
+    return samples.save(gif(snapshots, provenance), out, overwrite=overwrite)
 
 
 def _top(snapshots: Sequence[Snapshot]) -> float:

@@ -69,11 +69,9 @@ def _write(
         picture = pictures.grid(to_uint8(x), columns) if images else pictures.look_grid(x, None, signal)
         return save_png(picture, out, provenance, overwrite=overwrite)
     if suffix == ".npz":
-        content = _npz(to_uint8(x) if images else user_units(x, signal), provenance)
-        return _save(out, overwrite, lambda file: file.write_bytes(content))
+        return save(_npz(to_uint8(x) if images else user_units(x, signal), provenance), out, overwrite=overwrite)
     if suffix == ".csv" and not images:
-        text = _csv(user_units(x, signal), signal, provenance)
-        return _save(out, overwrite, lambda file: file.write_text(text, encoding="utf-8"))
+        return save(_csv(user_units(x, signal), signal, provenance).encode(), out, overwrite=overwrite)
     if suffix == "" and images:
         return _write_folder(to_uint8(x), out, provenance, overwrite)
     what = "images" if images else "points"
@@ -107,7 +105,7 @@ def write_walk(
     if not shown:
         raise Mistake(f"-o {out}: a walk needs at least one frame; ask for more steps")
     with _told(out):
-        return save_gif(shown, out, provenance, milliseconds=milliseconds, overwrite=overwrite)
+        return save(gif(shown, provenance, milliseconds=milliseconds), out, overwrite=overwrite)
 
 
 @contextmanager
@@ -129,22 +127,30 @@ def save_png(picture: Image.Image, out: Path | str, provenance: dict[str, Any], 
     return _save(Path(out), overwrite, lambda file: picture.save(file, "PNG", pnginfo=note))
 
 
-def save_gif(
+def gif(
     frames: Sequence[Image.Image],
-    out: Path | str,
     provenance: dict[str, Any],
     *,
     milliseconds: int | list[int] = 50,
     dither: bool = True,
-    overwrite: bool = False,
-) -> Path:
-    """Write pictures of one size as an endless GIF with one palette, so that still parts do not flicker."""
+) -> bytes:
+    """Pictures of one size as an endless GIF with one palette, so that still parts do not flicker."""
     first, *rest = _one_palette(frames, dither)
-    options = dict(
-        save_all=True, append_images=rest, duration=milliseconds, loop=0, optimize=False,
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, optimize=False,
         comment=json.dumps(_full(provenance)).encode("ascii"),
     )  # fmt: skip
-    return _save(Path(out), overwrite, lambda file: first.save(file, "GIF", **options))
+    return buffer.getvalue()
+
+
+def save(content: bytes, out: Path | str, *, overwrite: bool = False) -> Path:
+    """Write the bytes of a file.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    return _save(Path(out), overwrite, lambda file: file.write_bytes(content))
 
 
 def read_provenance(file: Path | str) -> dict[str, Any] | None:

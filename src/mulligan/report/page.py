@@ -8,7 +8,7 @@ from pathlib import Path
 from mulligan import plot
 from mulligan.errors import Mistake
 from mulligan.report.curves import curves
-from mulligan.report.game import animate, game
+from mulligan.report.game import animation, game
 from mulligan.report.header import header, title
 from mulligan.report.looks import looks
 from mulligan.report.numbers import numbers
@@ -17,7 +17,6 @@ from mulligan.report.words import data, events, footer, options, repeat
 from mulligan.rundir import write_whole
 
 STYLE = Path(__file__).with_suffix(".css")
-SECTIONS = (header, looks, game, numbers, curves, events, data, options, repeat)
 
 
 def write_report(run_dir: Path | str) -> Path:
@@ -29,17 +28,19 @@ def write_report(run_dir: Path | str) -> Path:
     run = Record.read(Path(run_dir))
     out = run.path / "report.html"
     try:
-        animate(run)
-        write_whole(out, page(run))
+        write_whole(out, page(run, animation(run)))
     except OSError as error:
         raise Mistake(f"{out} cannot be written ({error.strerror}); make room for it") from error
     return out
 
 
-def page(run: Record) -> str:
-    """The whole page."""
+def page(run: Record, gif: bytes | None) -> str:
+    """The whole page; `gif` is the animation of a 1-D run."""
     style = STYLE.read_text(encoding="utf-8")
-    sections = [text for section in SECTIONS if (text := section(run))]
+    sections = [
+        header(run), looks(run), game(run, gif), numbers(run), curves(run),
+        events(run), data(run), options(run), repeat(run),
+    ]  # fmt: skip
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -49,7 +50,7 @@ def page(run: Record) -> str:
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         '<link rel="icon" href="data:,">\n'
         f"<title>{escape(title(run))} - mulligan</title>\n<style>{_colours()}{style}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(sections) + f"\n</main>\n{footer(run)}\n</body>\n</html>\n"
+        "<body>\n<main>\n" + "\n".join(s for s in sections if s) + f"\n</main>\n{footer(run)}\n</body>\n</html>\n"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mulligan.report.values import last_part
 from mulligan.rundir import RunDir
 
 Json = dict[str, Any]
+
+MOMENTS = 24  # of a 1-D game, at most
 
 
 @dataclass
@@ -65,9 +68,10 @@ class Record:
         files = (self.path / "samples").glob(f"*.{suffix}")
         return sorted((int(file.stem), file) for file in files if file.stem.isdigit())
 
-    def moments(self, n: int) -> list[Snapshot]:
-        """n snapshots of a 1-D game, evenly spaced; one that a crash cut short is left out."""
-        return [shot for _, file in spread(self.looks("json"), n) if (shot := _snapshot(file)) is not None]
+    @cached_property
+    def moments(self) -> list[Snapshot]:
+        """Up to 24 snapshots of a 1-D game, evenly spaced; one that a crash cut short is left out."""
+        return [shot for _, file in spread(self.looks("json"), MOMENTS) if (shot := _snapshot(file)) is not None]
 
 
 def _snapshot(file: Path) -> Snapshot | None:
