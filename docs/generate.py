@@ -23,18 +23,17 @@ from mulligan.data import describe
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-# What cli.py reads for each verb, by the name of the table in the verb's page.
+# What each verb reads, by the name of the table in the verb's page.
 VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
-    "demo": {"options": [cli.Demo]},
-    "systems": {"options": [cli.AsJson]},
-    "data": {"list": [cli.AsJson], "get": [cli.DataName], "check": [cli.Check]},
-    "train": {"options": [cli.Train, cli.AsJson], "data": [Data], "run": [Run]},
-    "sample": {"options": [cli.Sample]},
-    "walk": {"options": [cli.Walk]},
-    "evaluate": {"options": [cli.Evaluate]},
-    "compare": {"options": [cli.Compare]},
+    "demo": {"options": [cli.demo.Demo]},
+    "systems": {"options": [cli.parsing.AsJson]},
+    "data": {"list": [cli.parsing.AsJson], "get": [cli.data.DataName], "check": [cli.data.Check]},
+    "train": {"options": [cli.train.Train, cli.parsing.AsJson], "data": [Data], "run": [Run]},
+    "sample": {"options": [cli.sample.Sample]},
+    "walk": {"options": [cli.sample.Walk]},
+    "evaluate": {"options": [cli.evaluate.Evaluate]},
+    "compare": {"options": [cli.evaluate.Compare]},
 }
-SHORT = ("sample", "walk", "evaluate")  # verbs that know -o and -n
 
 
 def main(words: list[str]) -> int:
@@ -80,7 +79,7 @@ def tables_of(page: Path) -> Mapping[str, Callable[[], str]]:
         return {"about": lambda: about(name), "options": lambda: options([config])}
     if page.parent.name == "verbs" and name in VERBS:
         own = VERBS[name]
-        return {"sources": sources, **{table: partial(options, own[table], name in SHORT) for table in own}}
+        return {"sources": sources, **{table: partial(options, own[table]) for table in own}}
     return {"systems": systems, "verbs": verbs, "sources": sources}
 
 
@@ -96,7 +95,7 @@ def systems() -> str:
 
 
 def verbs() -> str:
-    rows = [(f"[{name}](verbs/{name}.md)", summary(verb)) for name, verb in cli.VERBS.items()]
+    rows = [(f"[{name}](verbs/{name}.md)", summary(verb.play)) for name, verb in cli.VERBS.items()]
     return markdown(("Verb", "What it does"), rows)
 
 
@@ -117,11 +116,11 @@ def about(system: str) -> str:
     return f"{linked(known['title'])}. Needs {known['needs']}. Makes {known['makes']}.\n"
 
 
-def options(models: Iterable[type[BaseModel]], short: bool = False) -> str:
+def options(models: Iterable[type[BaseModel]]) -> str:
     """A row an option; later models may redefine the fields of earlier ones."""
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     rows = [
-        (flag(name, field, short), values(field), default(field), field.description or "")
+        (flag(name, field), values(field), default(field), field.description or "")
         for name, field in sorted(fields.items(), key=lambda item: not extra(item[1]).get("positional"))
     ]
     return markdown(("Option", "Values", "Default", "Meaning"), rows)
@@ -135,11 +134,11 @@ def extra(field: FieldInfo) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def flag(name: str, field: FieldInfo, short: bool) -> str:
+def flag(name: str, field: FieldInfo) -> str:
     if extra(field).get("positional"):
         return code(name.upper())
     long = code(f"--{extra(field).get('flag', name).replace('_', '-')}")
-    return f"{long}, `-{name[0]}`" if short and name in ("n", "out") else long
+    return f"{long}, `-{extra(field)['short']}`" if "short" in extra(field) else long
 
 
 def values(field: FieldInfo) -> str:

@@ -97,7 +97,7 @@ def test_printed_commands_can_be_parsed(page, line, tmp_path, monkeypatch):
     if verb == "train" and words[0] in (*registry.names(), "./lsgan.py"):
         models.append(registry.load(words[0]).Config)
     if "--help" not in words:
-        parse(cli._long(words) if verb in generate.SHORT else words, models, prog=verb, description="")
+        parse(words, models, prog=verb, description="")
 
 
 def test_there_are_commands_to_parse():

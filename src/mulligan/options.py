@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -18,7 +19,7 @@ from mulligan.errors import Mistake
 
 def parse(
     words: list[str],
-    models: list[type[BaseModel]],
+    models: Sequence[type[BaseModel]],
     *,
     prog: str,
     description: str,
@@ -26,7 +27,7 @@ def parse(
 ) -> dict[str, Any]:
     """Read `words` as options named by the fields of `models`; checked values, by field name.
 
-    A field with `json_schema_extra={"positional": True}` is read by position.
+    A field with `json_schema_extra={"positional": True}` is read by position; one with `{"short": "o"}` is `-o` too.
 
     Args:
         words: of the command line, after the verb.
@@ -40,6 +41,7 @@ def parse(
     """
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     given = defaults or {}
+    short = {f"-{letter}": flag(name) for name, field in fields.items() if (letter := _extra(field).get("short"))}
     kind = dataclasses.make_dataclass(
         "Options",
         [(name, _annotated(field), _default(name, field, given)) for name, field in fields.items()],
@@ -49,7 +51,13 @@ def parse(
     try:
         with contextlib.redirect_stderr(said):
             parsed: Any
-            parsed, unknown = tyro.cli(kind, args=words, prog=prog, description=description, return_unknown_args=True)
+            parsed, unknown = tyro.cli(
+                kind,
+                args=[short.get(word, word) for word in words],
+                prog=prog,
+                description=description,
+                return_unknown_args=True,
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -101,10 +109,15 @@ def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
 
 def _annotated(field: FieldInfo) -> Any:
     text = field.description or ""
-    extra: Any = field.json_schema_extra or {}
+    extra = _extra(field)
     help_ = tyro.conf.arg(help=text, name=extra.get("flag"), metavar=extra.get("metavar"))
     kind: Any = Annotated[field.annotation, help_]
     return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[misc]
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    found = field.json_schema_extra
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _unknown(word: str, names: list[str]) -> str:

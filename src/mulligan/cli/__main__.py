@@ -1,0 +1,5 @@
+"""python -m mulligan.cli"""
+
+from mulligan.cli import main
+
+main()

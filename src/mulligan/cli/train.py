@@ -1,0 +1,153 @@
+"""mulligan train: begin a run, or go on with one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mulligan.cli.parsing import AsJson, parse, positional, print_json
+from mulligan.config import Auto, Data, Options, Run
+from mulligan.errors import Mistake
+
+FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no-json", "--help")
+
+
+class Train(Options):
+    system: str = positional("a name of `mulligan systems`, a file that defines one, or auto", "auto")
+    from_: str | None = Field(
+        default=None,
+        description="start from the weights of this run or model",
+        json_schema_extra={"flag": "from"},
+    )
+    out: str | None = Field(default=None, description="the run directory; default: runs/SYSTEM-DATA")
+    resume: str | None = Field(default=None, description="go on with this run; minutes, rounds, device may change")
+
+
+def train(words: list[str]) -> int:
+    """Train a system on data.
+
+    Examples: mulligan train auto --data ~/photos --minutes 30
+              mulligan train dcgan --data mnist --width 32
+              mulligan train --resume runs/dcgan-mnist
+    """
+    from mulligan import registry
+
+    name = _system_named(words)
+    resumed = _option(words, "--resume")
+    if resumed is not None:
+        return _resume(words, resumed)
+    kind: type[Options] = Auto if name == "auto" else registry.load(name).Config
+    models: list[type[Options]] = [Train, Data, Run, AsJson, kind]
+    options = parse(train, words, models, name if name != "auto" else "")
+    from mulligan.train import train as train_
+
+    place = {"out": options.pop("out"), "from_run": options.pop("from_")}
+    options.pop("resume")
+    as_json, system = options.pop("json_"), options.pop("system")
+    given = _given(options, models)
+    command = shlex.join(["mulligan", "train", *words])
+    return _played(lambda: train_(system, options["data"], **place, command=command, **given), place["out"], as_json)
+
+
+def _system_named(words: list[str]) -> str:
+    """SYSTEM, wherever it stands: the first word that is no option and no option's value."""
+    value_follows = False
+    for word in words:
+        if not word.startswith("-") and not value_follows:
+            return word
+        value_follows = word.startswith("--") and "=" not in word and word not in FLAGS
+    return "auto"
+
+
+def _given(options: dict[str, Any], models: list[type[Options]]) -> dict[str, Any]:
+    """The options that differ from their defaults; `auto` may choose the others."""
+    defaults = {name: field.default for model in models for name, field in model.model_fields.items()}
+    return {k: v for k, v in options.items() if k != "data" and v != defaults[k]}
+
+
+def _resume(words: list[str], folder: str) -> int:
+    from mulligan import registry
+    from mulligan.options import flag as option
+    from mulligan.rundir import RunDir
+    from mulligan.train import resume, whole_path, whole_system
+
+    stored = RunDir.open(folder).config
+    flat = {**stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
+    models: list[type[Options]] = [Train, Data, Run, AsJson, registry.load(stored["system"]).Config]
+    told = {k: v for k, v in flat.items() if any(k in m.model_fields for m in models)}
+    told |= {"out": None, "from_": None}
+    # the budget is replaced as a whole: --rounds instead of the minutes the run began with
+    for budget, other in (("--rounds", "minutes"), ("--minutes", "rounds")):
+        if _option(words, budget) is not None:
+            told[other] = None
+    options = parse(train, words, models, defaults=told)
+    options["data"], options["system"] = whole_path(options["data"]), whole_system(options["system"])
+    if options["system"] == "auto" and stored.get("auto"):
+        options["system"] = stored["system"]
+    for key, value in told.items():
+        if options[key] != value and key not in ("minutes", "rounds", "device"):
+            flag = key if key == "system" else option(key)
+            began = f"began with {value}" if value is not None else "is not started anew"
+            raise Mistake(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
+    budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
+    return _played(lambda: resume(folder, **budget_), folder, options["json_"])
+
+
+def _option(words: list[str], flag: str) -> str | None:
+    """The value of an option, before the command line is parsed as a whole."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == flag:
+            if not following or following.startswith("-"):
+                raise Mistake(f"mulligan train: {flag} needs a value")
+            return following
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
+
+
+def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
+    """Run a training to whatever end it has, and say how to go on."""
+    from mulligan.train import Interrupted, Lost
+
+    try:
+        model = play()
+    except Interrupted as stop:
+        _report(stop.run)
+        print(f"mulligan: saved; {_go_on(stop.run)}", file=sys.stderr)
+        return 130
+    except Lost as loss:
+        _report(loss.run)
+        print(f"mulligan: {loss}; take another --seed, or a lower --lr", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        begun = out is not None and Path(out, "config.json").exists()
+        print("mulligan: stopped without saving" + (f"; {_go_on(out)}" if begun else ""), file=sys.stderr)
+        return 130
+    _report(model.directory)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return 0
+    if as_json:
+        print_json({"run": str(model.directory), "round": model.round, "model": model.hash})
+    else:
+        run = shlex.quote(str(model.directory))
+        print(f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html")
+        print(f"next: mulligan sample {run} -o samples.png    mulligan evaluate {run}")
+    return 0
+
+
+def _go_on(run: Path | str | None) -> str:
+    return "go on with: " + shlex.join(["mulligan", "train", "--resume", str(run)])
+
+
+def _report(run: Path) -> None:
+    """Rank 0 writes the report."""
+    from mulligan.report import write_report
+
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_report(run)
