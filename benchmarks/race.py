@@ -19,9 +19,9 @@ from mulligan import registry
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.loader import Loader
-from mulligan.look import observing
+from mulligan.look import generate, observing
 from mulligan.loop import Loop
-from mulligan.runtime import Runtime, seed
+from mulligan.runtime import Runtime
 from mulligan.signals import match
 
 SLICE = 5.0  # seconds
@@ -110,12 +110,7 @@ class Contestant:
 
     def generate(self, n: int) -> Tensor:
         """n samples on the CPU, from the same latents at every mark; inside `measure` alone."""
-        seed(SAMPLE_SEED, self.system.device)
-        parts = []
-        for start in range(0, n, AT_ONCE):
-            z = self.system.latent(min(AT_ONCE, n - start))
-            parts.append(self.system.generate({"z": z})["x"].float().cpu())
-        return torch.cat(parts)
+        return generate(self.system, n, seed=SAMPLE_SEED, at_once=AT_ONCE)
 
 
 def race(

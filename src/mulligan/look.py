@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mulligan import checkpoint, figure, pictures, samples
+from mulligan import checkpoint, figure, pictures, runtime, samples
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.loop import Loop
 from mulligan.quick import Quick
 from mulligan.rundir import FLOOR, RunDir
-from mulligan.runtime import seed
 
 GRID = 64  # images in a look
 POINTS = 2000
@@ -80,17 +79,12 @@ class Look:
 
     def _generate(self, n: int) -> Tensor:
         """n samples, the same latents at every look."""
-        seed(SEED, self.system.device)
-        parts = []
-        for start in range(0, n, self.part):
-            z = self.system.latent(min(self.part, n - start))
-            parts.append(self.system.generate({"z": z})[next(iter(self.system.makes))].float().cpu())
-        return torch.cat(parts)
+        return generate(self.system, n, seed=SEED, at_once=self.part)
 
     def _separation(self) -> dict[str, float]:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
         n = min(AUC_SAMPLES, len(self.source.held_out))
-        seed(SEED, self.system.device)
+        runtime.seed(SEED, self.system.device)
         scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
         for start in range(0, n, self.part):
             rows = self.source.held_out.fetch(np.arange(start, min(start + self.part, n)))
@@ -149,6 +143,23 @@ def observing(system: System) -> Iterator[None]:
     finally:
         system.train()
         torch.set_rng_state(state)
+
+
+def generate(system: System, n: int, *, seed: int, at_once: int) -> Tensor:
+    """n samples (n, ...) of a system in training, float32 on the CPU; for use inside `observing`.
+
+    Args:
+        system: whose first made key is taken.
+        n: how many.
+        seed: of the latents; the same seed and `at_once`, the same latents.
+        at_once: samples generated in one pass.
+    """
+    runtime.seed(seed, system.device)
+    key, parts = next(iter(system.makes)), []
+    for start in range(0, n, at_once):
+        z = system.latent(min(at_once, n - start))
+        parts.append(system.generate({"z": z})[key].float().cpu())
+    return torch.cat(parts)
 
 
 def auc(real: Tensor, fake: Tensor) -> float:
