@@ -17,14 +17,14 @@ from torch import Tensor
 import default_lr
 import digits
 from characters import open_characters
+from frechet import Distance
 from mulligan import auto
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.data.toy import ToySource
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.metrics.class_shares import class_shares
-from mulligan.metrics.features import Digits, pick, to_8_bit
-from mulligan.metrics.frechet import gaussian, gaussian_distance
+from mulligan.metrics.features import Digits, pick
 from mulligan.metrics.modes import label_modes
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
@@ -74,15 +74,12 @@ def out_of_place(source: ToySource, x: Tensor) -> float:
 def distance(source: Source) -> Callable[[Tensor], Metrics]:
     """FD to held-out images, and what tells a collapse where the judge reads digits."""
     extractor = pick(source, quick=True)
-    held_out = source.held_out
-    real = gaussian(extractor(torch.cat(list(real_samples(held_out, min(N, len(held_out)))))))
+    from_real = Distance(extractor, source.held_out, N)
 
     def measure(x: Tensor) -> Metrics:
-        features = extractor(to_8_bit(x))
-        if not torch.isfinite(features).all():
-            return {FD: math.inf}
-        metrics = {FD: gaussian_distance(real, gaussian(features))}
-        if isinstance(extractor, Digits):
+        apart, features = from_real(x)
+        metrics = {FD: apart}
+        if isinstance(extractor, Digits) and math.isfinite(apart):
             labels = extractor.labels(features)
             if source.name == "mnist":
                 metrics[digits.LEAST] = float(class_shares(labels, 10).min())

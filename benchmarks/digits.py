@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from frechet import Distance
 from mulligan.data.source import Source
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.metrics.class_shares import class_shares
-from mulligan.metrics.features import Digits, to_8_bit
-from mulligan.metrics.frechet import Gaussian, gaussian, gaussian_distance
+from mulligan.metrics.features import Digits
 from runner import Contestant, Metrics
 
 N = 10_000
@@ -22,15 +23,14 @@ class Judge:
     """Compares images (N, 1, 28, 28) with those of a split, as `mulligan evaluate` does."""
 
     def __init__(self, source: Source, split: str = "test") -> None:
-        self.extractor = Digits()
-        self.real: Gaussian = gaussian(self.extractor(torch.cat(list(real_samples(source.splits[split], N)))))
+        self.digits = Digits()
+        self.distance = Distance(self.digits, source.splits[split], N)
 
     def __call__(self, x: Tensor) -> Metrics:
-        features = self.extractor(to_8_bit(x))
-        if not torch.isfinite(features).all():
-            return {FD: float("inf"), LEAST: 0.0, MOST: 1.0}
-        shares = class_shares(self.extractor.labels(features), 10)
-        distance = gaussian_distance(self.real, gaussian(features))
+        distance, features = self.distance(x)
+        if math.isinf(distance):
+            return {FD: math.inf, LEAST: 0.0, MOST: 1.0}
+        shares = class_shares(self.digits.labels(features), 10)
         return {FD: distance, LEAST: float(shares.min()), MOST: float(shares.max())}
 
 
