@@ -204,6 +204,16 @@ def test_prune_keeps_the_newest_two_and_the_best(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["000040", "000050"]
 
 
+def test_prune_reads_not_again_what_was_just_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, saved = (write(tmp_path, n) for n in (10, 20, 30))
+    read: list[str] = []
+    sha256 = checkpoint.sha256
+    monkeypatch.setattr(checkpoint, "sha256", lambda file: read.append(file.parent.name) or sha256(file))
+    checkpoint.prune(tmp_path, None, saved)
+    assert set(read) == {"000020"}
+    assert sorted(os.listdir(tmp_path)) == ["000020", "000030"]
+
+
 def test_the_same_round_again_replaces(tmp_path: Path) -> None:
     write(tmp_path, 500, 1.0)
     place = write(tmp_path, 500, 2.0)

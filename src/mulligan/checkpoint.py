@@ -60,10 +60,15 @@ def _write(aside: Path, model: dict[str, Any], state: dict[str, Any], record: di
     weights = {k: v.detach().contiguous().cpu() for k, v in {**tensors, **averages}.items()}
     rest = io.BytesIO()
     torch.save({**{k: v for k, v in state.items() if k != "average"}, "extra": extra}, rest)
-    # written by our own hand: safetensors and torch report a full disk as errors of their own kinds
-    (aside / "model.safetensors").write_bytes(to_bytes(weights, metadata={"shared": json.dumps(shared)}))
-    (aside / "training.pt").write_bytes(rest.getbuffer())
-    record = {**record, "sha256": {name: sha256(aside / name) for name in FILES}}
+    content: dict[str, bytes | memoryview] = {
+        "model.safetensors": to_bytes(weights, metadata={"shared": json.dumps(shared)}),
+        "training.pt": rest.getbuffer(),
+    }
+    for name in FILES:
+        # by our own hand: safetensors and torch report a full disk as errors of their own kinds
+        (aside / name).write_bytes(content[name])
+    # of what was meant to be written: a disk that garbles it is found out
+    record = {**record, "sha256": {name: hashlib.sha256(content[name]).hexdigest() for name in FILES}}
     (aside / "state.json").write_text(json.dumps({**record, "self": _fingerprint(record)}, indent=1))
     for name in (*FILES, "state.json"):
         _sync(aside / name)
@@ -141,11 +146,17 @@ def all_in(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=lambda p: int(p.name))
 
 
-def prune(folder: Path, best: str | None) -> None:
-    """Keep the newest two that are whole, and the best; remove what a killed process left half-written."""
+def prune(folder: Path, best: str | None, saved: Path | None = None) -> None:
+    """Keep the newest two that are whole, and the best; remove what a killed process left half-written.
+
+    Args:
+        folder: the run's `checkpoints`.
+        best: a checkpoint's name.
+        saved: what `save` has just returned; it is whole, and not read again.
+    """
     kept = 0
     for checkpoint in reversed(all_in(folder)):
-        if kept < KEEP and is_whole(checkpoint):
+        if kept < KEEP and (checkpoint == saved or is_whole(checkpoint)):
             kept += 1
         elif checkpoint.name != best:
             shutil.rmtree(checkpoint, ignore_errors=True)

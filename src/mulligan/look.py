@@ -126,8 +126,8 @@ class Look:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
-        checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
-        checkpoint.prune(self.rundir.checkpoints, self.best[1] if self.best else None)
+        saved = checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
+        checkpoint.prune(self.rundir.checkpoints, self.best[1] if self.best else None, saved)
         self.saved = p.round
         self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)
 
