@@ -101,15 +101,8 @@ def _y_axis(panel: Panel, start: float, end: float) -> Axis:
 
 
 def _frame(scene: Scene, x: Axis, y: Axis, x_name: str) -> None:
-    for value in y_ticks(y):
-        at = float(y(value))
-        scene.line([(x.start, at), (x.end, at)], "grid")
-        scene.text(x.start - 7, at + 4, charts.number(value), size=11, role="muted", anchor="end")
-    scene.line([(x.start, y.start), (x.end, y.start)], "muted")
-    for value in x.ticks(5):
-        at = float(x(value))
-        scene.line([(at, y.start), (at, y.start + 4)], "muted")
-        scene.text(at, y.start + 18, charts.number(value), size=11, role="muted", anchor="middle")
+    charts.y_scale(scene, x, y, y_ticks(y))
+    charts.x_scale(scene, x, y.start)
     scene.text((x.start + x.end) / 2, y.start + 36, x_name, size=11.5, role="muted", anchor="middle")
 
 
@@ -137,5 +130,4 @@ def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:
     line = charts.curve(x, y, xs, mean)
     scene.line(line, role, 2.4)
     for px, py in line if len(line) <= 12 else line[-1:]:
-        angle = np.linspace(0, 2 * np.pi, 24)
-        scene.area(np.stack([px + 3.2 * np.cos(angle), py + 3.2 * np.sin(angle)], 1), role)
+        scene.dot(px, py, role)

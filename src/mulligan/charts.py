@@ -79,6 +79,23 @@ def curve(x: Axis, y: Axis, xs: Any, ys: Any) -> Floats:
     return np.stack([x(xs), y(ys)], 1)
 
 
+def y_scale(scene: Scene, x: Axis, y: Axis, values: Sequence[float]) -> None:
+    """Lines across the frame at some values of y, each with its number to the left."""
+    for value in values:
+        at = float(y(value))
+        scene.line([(x.start, at), (x.end, at)], "grid")
+        scene.text(x.start - 7, at + 4, number(value), size=11, role="muted", anchor="end")
+
+
+def x_scale(scene: Scene, x: Axis, at: float, n: int = 5) -> None:
+    """The line of x at the height `at`, with about n ticks and their numbers below."""
+    scene.line([(x.start, at), (x.end, at)], "muted")
+    for value in x.ticks(n):
+        place = float(x(value))
+        scene.line([(place, at), (place, at + 4)], "muted")
+        scene.text(place, at + 18, number(value), size=11, role="muted", anchor="middle")
+
+
 # Line charts
 
 
@@ -175,10 +192,7 @@ def _in_words(title: str, series: Sequence[Series], x_name: str) -> str:
 
 
 def _frame(scene: Scene, x: Axis, y: Axis, rule: float | None, marks: Sequence[tuple[float, str]]) -> None:
-    for value in y.ticks(4):
-        at = float(y(value))
-        scene.line([(x.start, at), (x.end, at)], "grid")
-        scene.text(x.start - 6, at + 4, number(value), size=11, role="muted", anchor="end")
+    y_scale(scene, x, y, y.ticks(4))
     if rule is not None and y.low <= rule <= y.high:
         at = float(y(rule))
         scene.line([(x.start, at), (x.end, at)], "muted", 1.0, dash=(1, 4))
@@ -186,11 +200,7 @@ def _frame(scene: Scene, x: Axis, y: Axis, rule: float | None, marks: Sequence[t
         at = float(x(place))
         scene.line([(at, y.start), (at, y.end)], "muted", 1.0, dash=(3, 3), opacity=0.7)
         scene.text(at + 3, y.end + 9, word, size=10, role="muted")
-    scene.line([(x.start, y.start), (x.end, y.start)], "muted")
-    for value in x.ticks(5):
-        at = float(x(value))
-        scene.line([(at, y.start), (at, y.start + 4)], "muted")
-        scene.text(at, y.start + 17, number(value), size=11, role="muted", anchor="middle")
+    x_scale(scene, x, y.start)
 
 
 def _legend(scene: Scene, series: Sequence[Series]) -> None:

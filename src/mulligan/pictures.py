@@ -138,10 +138,7 @@ def _square(scene: Scene, x: Axis, y: Axis, names: Sequence[str]) -> None:
         at = float(x(value))
         scene.line([(at, y.start), (at, y.end)], "grid")
         scene.text(at, y.start + 16, charts.number(value), size=11, role="muted", anchor="middle")
-    for value in y.ticks():
-        at = float(y(value))
-        scene.line([(x.start, at), (x.end, at)], "grid")
-        scene.text(x.start - 7, at + 4, charts.number(value), size=11, role="muted", anchor="end")
+    charts.y_scale(scene, x, y, y.ticks())
     scene.line([(x.start, y.end), (x.start, y.start), (x.end, y.start)], "muted")
     if names[0]:
         scene.text(x.end, y.start + 29, names[0], size=12, anchor="end")
@@ -153,15 +150,10 @@ def _scatter_words(scene: Scene, n: int, outside: int, reals: bool) -> None:
     words = f"{n:,} generated" + (f", {outside:,} of them beyond the frame" if outside else "")
     left = 466 - plot.text_width(words, 12)
     scene.text(466, 16, words, size=12, anchor="end")
-    scene.area(_circle(left - 8, 12), "D")
+    scene.dot(left - 8, 12, "D")
     if reals:
         scene.text(left - 24, 16, "real", size=12, anchor="end")
-        scene.area(_circle(left - 32 - plot.text_width("real", 12), 12), "muted", 0.8)
-
-
-def _circle(x: float, y: float, r: float = 3.2) -> Floats:
-    turn = np.linspace(0, 2 * np.pi, 24)
-    return np.stack([x + r * np.cos(turn), y + r * np.sin(turn)], 1)
+        scene.dot(left - 32 - plot.text_width("real", 12), 12, "muted", 0.8)
 
 
 def _dots(
@@ -206,22 +198,18 @@ def histogram(
     f = _finite(fake)
     r = None if real is None else _finite(real)
     both = f if r is None else np.concatenate([f, r])
-    low, high = limits or (float(both.min(initial=0.0)), float(both.max(initial=1.0)))
-    if limits is None and len(both):
-        low, high = float(both.min()), float(both.max())
+    low, high = limits or ((float(both.min()), float(both.max())) if len(both) else (0.0, 1.0))
     edges = np.linspace(low, high if high > low else low + 1, 61)
     heights = [_density(v, edges) for v in (f, r) if v is not None]
     scene = Scene(560, 320)
     x = Axis(float(edges[0]), float(edges[-1]), 46, 548)
     y = Axis(0, 1.08 * max(float(h.max()) for h in heights) or 1.0, 284, 34)
-    for value in y.ticks(4):
-        scene.line([(x.start, float(y(value))), (x.end, float(y(value)))], "grid")
-        scene.text(x.start - 7, float(y(value)) + 4, charts.number(value), size=11, role="muted", anchor="end")
+    charts.y_scale(scene, x, y, y.ticks(4))
     if r is not None:
         scene.area(_steps(x, y, edges, heights[1]), "muted", 0.35)
     scene.area(_steps(x, y, edges, heights[0]), "G", 0.18)
     scene.line(_steps(x, y, edges, heights[0]), "G", 1.8)
-    _number_line(scene, x, y.start)
+    charts.x_scale(scene, x, y.start, 7)
     words = f"{len(f):,} generated" + ("" if r is None else f" (line), {len(r):,} real (grey)")
     scene.text(548, 18, words, size=12, anchor="end")
     scene.text(46, 18, names[0] if names else "", size=12)
@@ -241,13 +229,6 @@ def _density(values: Floats, edges: Floats) -> Floats:
 def _steps(x: Axis, y: Axis, edges: Floats, heights: Floats) -> Floats:
     xs = np.concatenate([edges[:1], edges.repeat(2)[1:-1], edges[-1:]])
     return charts.curve(x, y, xs, np.concatenate([[0.0], heights.repeat(2), [0.0]]))
-
-
-def _number_line(scene: Scene, x: Axis, at: float) -> None:
-    scene.line([(x.start, at), (x.end, at)], "muted")
-    for value in x.ticks(7):
-        scene.line([(float(x(value)), at), (float(x(value)), at + 4)], "muted")
-        scene.text(float(x(value)), at + 18, charts.number(value), size=11, role="muted", anchor="middle")
 
 
 def frames(x: Array, signal: Signal | None = None) -> list[Image.Image]:

@@ -114,6 +114,11 @@ class Scene:
     def area(self, points: Sequence[Point] | Floats, role: str, opacity: float = 1.0) -> None:
         self.items.append(Area(np.asarray(points, np.float64), role, opacity))
 
+    def dot(self, x: float, y: float, role: str, opacity: float = 1.0, radius: float = 3.2) -> None:
+        """A filled circle."""
+        turn = np.linspace(0, 2 * np.pi, 24)
+        self.area(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], 1), role, opacity)
+
     def text(self, x: float, y: float, text: str, **style: Any) -> None:
         self.items.append(Text(x, y, text, **style))
 
