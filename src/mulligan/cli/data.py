@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import Field
 
-from mulligan.cli.parsing import AsJson, parse, positional, print_json
+from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.config import Data, Options, nearest
 from mulligan.errors import Mistake
 
@@ -43,11 +43,8 @@ def _data_list(words: list[str]) -> int:
 
     options = parse(data, words, [AsJson], "list")
     sources = describe()
-    if options["json_"]:
-        print_json({"sources": sources})
-        return 0
-    for source in sources:
-        print(f"{source['name']:8} {source['about']} ({source['kind']}; {source['licence']})")
+    lines = [f"{source['name']:8} {source['about']} ({source['kind']}; {source['licence']})" for source in sources]
+    answer(options["json_"], {"sources": sources}, lines)
     return 0
 
 
@@ -65,8 +62,5 @@ def _data_check(words: list[str]) -> int:
     options = parse(data, words, [Check], "check")
     as_json = options.pop("json_")
     report = check(options.pop("data"), **options, progress=counting)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        print("\n".join(report.lines()))
+    answer(as_json, report.to_json(), report.lines())
     return 2 if report.stops else 0

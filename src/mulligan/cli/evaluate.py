@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mulligan.cli.parsing import AsJson, parse, positional, print_json
+from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.errors import Mistake
 
 
@@ -42,10 +42,8 @@ def evaluate(words: list[str]) -> int:
     model = Model.load(options["run"])
     numbers = {k: options[k] for k in ("n", "split", "seed", "judge")}
     results = evaluate_(model, **numbers, progress=counting)
-    if options["json_"]:
-        print_json({"run": str(options["run"]), "metrics": [r.to_json() for r in results]})
-    else:
-        print("\n".join(table(results)))
+    found = {"run": options["run"], "metrics": [result.to_json() for result in results]}
+    answer(options["json_"], found, table(results))
     if SHIPPED not in model.directory.parents:
         print(f"report: {write_report(model.directory)}", file=sys.stderr if options["json_"] else sys.stdout)
     return 0
@@ -67,8 +65,5 @@ def compare(words: list[str]) -> int:
     if not options["runs"]:
         raise Mistake("mulligan compare: name one RUN or more")
     rows = compare_([Path(run) for run in options["runs"]])
-    if options["json_"]:
-        print_json({"metrics": [row.to_json() for row in rows]})
-    else:
-        print("\n".join(compare_table(rows)))
+    answer(options["json_"], {"metrics": [row.to_json() for row in rows]}, compare_table(rows))
     return 0

@@ -1,9 +1,9 @@
-"""What the verbs share: their words as checked options, and JSON as their answer."""
+"""What the verbs share: their words as checked options, and their answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -34,8 +34,9 @@ def parse(
     return options.parse(words, models, prog=prog, description=(verb.__doc__ or "").strip(), defaults=defaults)
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value))
+def answer(as_json: bool, found: dict[str, Any], lines: Iterable[str]) -> None:
+    """Print what a verb found: one JSON object, or lines for people."""
+    print(json.dumps(found) if as_json else "\n".join(lines))
 
 
 class AsJson(Options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mulligan.cli.parsing import AsJson, parse, print_json
+from mulligan.cli.parsing import AsJson, answer, parse
 
 
 def systems(words: list[str]) -> int:
@@ -14,9 +14,6 @@ def systems(words: list[str]) -> int:
     from mulligan.catalog import catalog
 
     entries = catalog()
-    if options["json_"]:
-        print_json({"systems": entries})
-        return 0
-    for entry in entries:
-        print(f"{entry['name']:8} {entry['title']}\n         needs {entry['needs']}; makes {entry['makes']}")
+    lines = [f"{e['name']:8} {e['title']}\n         needs {e['needs']}; makes {e['makes']}" for e in entries]
+    answer(options["json_"], {"systems": entries}, lines)
     return 0

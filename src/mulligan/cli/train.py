@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mulligan.cli.parsing import AsJson, parse, positional, print_json
+from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.config import Auto, Data, Options, Run
 from mulligan.errors import Mistake
 
@@ -132,12 +132,12 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     _report(model.directory)
     if int(os.environ.get("RANK", "0")) > 0:
         return 0
-    if as_json:
-        print_json({"run": str(model.directory), "round": model.round, "model": model.hash})
-    else:
-        run = shlex.quote(str(model.directory))
-        print(f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html")
-        print(f"next: mulligan sample {run} -o samples.png    mulligan evaluate {run}")
+    run = shlex.quote(str(model.directory))
+    lines = [
+        f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html",
+        f"next: mulligan sample {run} -o samples.png    mulligan evaluate {run}",
+    ]
+    answer(as_json, {"run": str(model.directory), "round": model.round, "model": model.hash}, lines)
     return 0
 
 
