@@ -18,7 +18,7 @@ from mulligan import __version__, figure
 from mulligan.data.source import Source
 from mulligan.figure import Snapshot
 from mulligan.metrics.wasserstein import wasserstein_1
-from runner import RESULTS, Case, Chart, Contestant, Json, Metrics, Question, find, main
+from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 40.0
 SEEDS = (0, 1, 2)
@@ -63,13 +63,11 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
     return [(f"nonsaturating: {m} <= {BAR}, every seed", max(end[m]["values"]) <= BAR) for m in (D_ERROR, V_ERROR)]
 
 
-def figures(contestants: list[Contestant], out: Path) -> None:
+def figures(contestants: list[Contestant], folder: Path) -> None:
     """The lecture's figure of the first seed."""
     case = contestants[0].case
     if case.seed != SEEDS[0] or case.name != LOSSES[0]:
         return
-    folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
-    folder.mkdir(parents=True, exist_ok=True)
     shots = SNAPSHOTS[case.key]
     figure.panels([shots[i] for i in SHOWN]).save(folder / "density.png")
     about = {

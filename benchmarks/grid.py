@@ -15,7 +15,7 @@ from mulligan.data.toy import ToySource
 from mulligan.look import observing
 from mulligan.metrics.modes import point_modes
 from mulligan.plot import font
-from runner import RESULTS, Case, Chart, Contestant, Json, Metrics, Question, find, main
+from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 110.0
 # gan's learning rates fall over about what it sees in this time, as r3gan's do by default
@@ -49,7 +49,7 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
     ]
 
 
-def scatter(contestants: list[Contestant], out: Path) -> None:
+def scatter(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed, side by side."""
     if contestants[0].case.seed != SEEDS[0]:
         return
@@ -59,8 +59,6 @@ def scatter(contestants: list[Contestant], out: Path) -> None:
         with observing(c.system), c.loop.average.swapped():
             shown.append(pictures.scatter(c.generate(5000), real))
     sheet = beside(shown, [c.case.name for c in contestants])
-    folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
-    folder.mkdir(parents=True, exist_ok=True)
     sheet.save(folder / "grid.png")
 
 

@@ -37,6 +37,7 @@ from mulligan.runtime import Runtime
 from race import SLICE, Case, Contestant, race
 
 RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 ENOUGH_SEEDS = 3  # fewer is preliminary
 
 Metrics = dict[str, float]
@@ -67,7 +68,7 @@ class Question:
         charts: the picture's panels.
         bars: given the summary, what was to be reached: (words, reached).
         lost: whether a run that ended on these metrics is a lost game.
-        after: called with the contestants of each finished race and the folder of results, for pictures.
+        after: called with the contestants of each finished race and the folder for pictures.
         threads: of torch.
     """
 
@@ -80,7 +81,7 @@ class Question:
     references: Callable[[Source], dict[str, Metrics]] = lambda source: {}
     bars: Callable[[Json], list[tuple[str, bool]]] = lambda summary: []
     lost: Callable[[Metrics], bool] = lambda metrics: False
-    after: Callable[[list[Contestant], Path], None] = lambda contestants, out: None
+    after: Callable[[list[Contestant], Path], None] = lambda contestants, folder: None
     threads: int = 1
 
 
@@ -176,7 +177,7 @@ def run(question: Question, store: Store, cases: list[Case], *, minutes: float =
         race(contestants, question.judge(source), tell=lambda words: print(words, flush=True))
         for c in contestants:
             write_json(store.file(c.case.key), _result(question, c, group))
-        question.after(contestants, store.out)
+        question.after(contestants, FIGURES if store.out == RESULTS else store.out)
 
 
 def _result(question: Question, c: Contestant, group: list[Case]) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -106,6 +107,16 @@ class RunDir:
 def _ends_a_line(f: BinaryIO) -> bool:
     f.seek(-1, os.SEEK_END)
     return f.read(1) == b"\n"
+
+
+def numbered(place: Path, number: int) -> Path:
+    """runs/gan-ring, runs/gan-ring-2, runs/gan-ring-3 ..."""
+    return Path(f"{place}-{number}") if number > 1 else place
+
+
+def free_number(place: Path) -> int:
+    """The first number under which nothing lies there yet."""
+    return next(number for number in count(1) if not numbered(place, number).exists())
 
 
 def now() -> str:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +34,7 @@ from mulligan.loader import Loader
 from mulligan.look import Look
 from mulligan.loop import Loop, Progress
 from mulligan.model import Model, build, reopen
-from mulligan.rundir import RunDir
+from mulligan.rundir import RunDir, free_number, numbered
 from mulligan.runtime import Runtime
 from mulligan.signals import match
 
@@ -382,10 +381,5 @@ def _take(options: dict[str, Any], kind: type[AnyOptions]) -> dict[str, Any]:
 
 def _free_name(plan: Plan) -> Path:
     """runs/SYSTEM-DATA, or the first of -2, -3 ... that is free; the same on every rank."""
-    stem = Path("runs") / f"{Path(plan.config['system']).stem}-{plan.source.name}"
-
-    def numbered(number: int) -> Path:
-        return stem.with_name(f"{stem.name}-{number}") if number > 1 else stem
-
-    free = next(number for number in count(1) if not numbered(number).exists())
-    return numbered(plan.runtime.agree(free))
+    place = Path("runs") / f"{Path(plan.config['system']).stem}-{plan.source.name}"
+    return numbered(place, plan.runtime.agree(free_number(place)))

@@ -10,6 +10,7 @@ from mulligan.cli.evaluate import evaluate
 from mulligan.cli.parsing import parse
 from mulligan.cli.train import train
 from mulligan.config import Options
+from mulligan.rundir import free_number, numbered
 
 
 class Demo(Options):
@@ -23,9 +24,7 @@ def demo(words: list[str]) -> int:
     Example: mulligan demo
     """
     options = parse(demo, words, [Demo])
-    out, number = Path(options["out"]), 1
-    while out.exists():
-        number += 1
-        out = Path(f"{options['out']}-{number}")
+    place = Path(options["out"])
+    out = numbered(place, free_number(place))
     status = train(["auto", "--data", "mnist", "--minutes", str(options["minutes"]), "--out", str(out)])
     return status or evaluate([str(out)])
