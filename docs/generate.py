@@ -19,6 +19,7 @@ from mulligan import cli, registry
 from mulligan.catalog import entry
 from mulligan.config import Data, Run
 from mulligan.data import describe
+from mulligan.options import extra, flag
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -120,7 +121,7 @@ def options(models: Iterable[type[BaseModel]]) -> str:
     """A row an option; later models may redefine the fields of earlier ones."""
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     rows = [
-        (flag(name, field), values(field), default(field), field.description or "")
+        (written(name, field), values(field), default(field), field.description or "")
         for name, field in sorted(fields.items(), key=lambda item: not extra(item[1]).get("positional"))
     ]
     return markdown(("Option", "Values", "Default", "Meaning"), rows)
@@ -129,15 +130,10 @@ def options(models: Iterable[type[BaseModel]]) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def extra(field: FieldInfo) -> dict[str, Any]:
-    found = field.json_schema_extra
-    return dict(found) if isinstance(found, dict) else {}
-
-
-def flag(name: str, field: FieldInfo) -> str:
+def written(name: str, field: FieldInfo) -> str:
     if extra(field).get("positional"):
         return code(name.upper())
-    long = code(f"--{extra(field).get('flag', name).replace('_', '-')}")
+    long = code(flag(name))
     return f"{long}, `-{extra(field)['short']}`" if "short" in extra(field) else long
 
 

@@ -41,10 +41,10 @@ def parse(
     """
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     given = defaults or {}
-    short = {f"-{letter}": flag(name) for name, field in fields.items() if (letter := _extra(field).get("short"))}
+    short = {f"-{letter}": flag(name) for name, field in fields.items() if (letter := extra(field).get("short"))}
     kind = dataclasses.make_dataclass(
         "Options",
-        [(name, _annotated(field), _default(name, field, given)) for name, field in fields.items()],
+        [(name, _annotated(name, field), _default(name, field, given)) for name, field in fields.items()],
         kw_only=True,
     )
     said = io.StringIO()
@@ -107,15 +107,14 @@ def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
     return dataclasses.field(default=given.get(name, field.default))
 
 
-def _annotated(field: FieldInfo) -> Any:
-    text = field.description or ""
-    extra = _extra(field)
-    help_ = tyro.conf.arg(help=text, name=extra.get("flag"), metavar=extra.get("metavar"))
+def _annotated(name: str, field: FieldInfo) -> Any:
+    help_ = tyro.conf.arg(help=field.description or "", name=name.rstrip("_"))
     kind: Any = Annotated[field.annotation, help_]
-    return tyro.conf.Positional[kind] if extra.get("positional") else kind  # type: ignore[misc]
+    return tyro.conf.Positional[kind] if extra(field).get("positional") else kind  # type: ignore[misc]
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
+def extra(field: FieldInfo) -> dict[str, Any]:
+    """What a field says of its place on the command line: `positional`, `short`."""
     found = field.json_schema_extra
     return dict(found) if isinstance(found, dict) else {}
 

@@ -40,7 +40,7 @@ def answer(as_json: bool, found: dict[str, Any], lines: Iterable[str]) -> None:
 
 
 class AsJson(Options):
-    json_: bool = Field(default=False, description="print one JSON object", json_schema_extra={"flag": "json"})
+    json_: bool = Field(default=False, description="print one JSON object")
 
 
 def positional(description: str, default: Any = ...) -> Any:

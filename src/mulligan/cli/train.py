@@ -20,11 +20,7 @@ FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no
 
 class Train(Options):
     system: str = positional("a name of `mulligan systems`, a file that defines one, or auto", "auto")
-    from_: str | None = Field(
-        default=None,
-        description="start from the weights of this run or model",
-        json_schema_extra={"flag": "from"},
-    )
+    from_: str | None = Field(default=None, description="start from the weights of this run or model")
     out: str | None = Field(default=None, description="the run directory; default: runs/SYSTEM-DATA")
     resume: str | None = Field(default=None, description="go on with this run; minutes, rounds, device may change")
 
