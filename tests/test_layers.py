@@ -1,11 +1,17 @@
 """Layers against the exact linear algebra, and the sizes that networks can reach."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, linear
 
 from conftest import tiny_loop
+from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.maxout import Maxout
+from mulligan.layers.minibatch_std import minibatch_std
+from mulligan.layers.pixelnorm import pixel_norm
 from mulligan.layers.sizes import first_map, square
 from mulligan.layers.spectral import SpectralNorm, spectral_norm
 from mulligan.look import observing
@@ -135,6 +141,87 @@ def test_maxout_against_a_loop() -> None:
     by_hand = torch.stack([pieces[:, 3 * unit : 3 * unit + 3].max(1).values for unit in range(4)], 1)
     assert layer(x).shape == (6, 4)
     torch.testing.assert_close(layer(x), by_hand)
+
+
+def test_equalised_layers_are_plain_ones_with_scaled_weights() -> None:
+    """Whatever the learning rate's multiplier is, what they compute is gain / sqrt(fan-in) times N(0, 1) weights."""
+    torch.manual_seed(0)
+    for multiplier in (1.0, 0.01):
+        dense = EqualizedLinear(12, 5, gain=2.0, lr_multiplier=multiplier)
+        conv = EqualizedConv2d(3, 4, 3, gain=2.0, lr_multiplier=multiplier)
+        for layer in (dense, conv):
+            nn.init.normal_(layer.bias)
+        x, image = torch.randn(6, 12), torch.randn(6, 3, 8, 8)
+        weight, kernel = dense.weight * multiplier, conv.weight * multiplier
+        by_hand = linear(x, weight * 2 / math.sqrt(12), dense.bias * multiplier)
+        torch.testing.assert_close(dense(x), by_hand)
+        by_hand = conv2d(image, kernel * 2 / math.sqrt(27), conv.bias * multiplier, padding=1)
+        torch.testing.assert_close(conv(image), by_hand)
+    assert EqualizedLinear(2, 2, bias=False).bias is EqualizedConv2d(2, 2, 1, bias=False).bias is None
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 0.01])
+def test_equalised_layers_keep_unit_variance_at_the_start(multiplier: float) -> None:
+    torch.manual_seed(0)
+    y = EqualizedLinear(256, 256, lr_multiplier=multiplier)(torch.randn(256, 256))
+    assert y.var().item() == pytest.approx(1, abs=0.03)
+    maps = EqualizedConv2d(64, 64, 3, lr_multiplier=multiplier)(torch.randn(16, 64, 16, 16))
+    assert maps[..., 1:-1, 1:-1].var().item() == pytest.approx(1, abs=0.03)
+
+
+def test_equalised_layers_learn_at_one_speed_and_multiplied_ones_slower() -> None:
+    """A step of Adam moves each output weight by the rate times gain / sqrt(fan-in), and times the multiplier."""
+    moved = []
+    for d, multiplier in ((4, 1.0), (400, 1.0), (4, 0.1)):
+        layer = EqualizedLinear(d, 1, lr_multiplier=multiplier)
+        before = (layer.weight.detach() * layer.scale).clone(), layer(torch.zeros(1, d)).item()
+        optimizer = torch.optim.Adam(layer.parameters(), lr=1e-2)
+        layer(torch.ones(1, d)).sum().backward()
+        optimizer.step()
+        change = (layer.weight.detach() * layer.scale - before[0]).abs().mean().item() * math.sqrt(d)
+        moved.append((change, abs(layer(torch.zeros(1, d)).item() - before[1])))
+    assert moved == [pytest.approx(pair, rel=1e-3) for pair in ((1e-2, 1e-2), (1e-2, 1e-2), (1e-3, 1e-3))]
+
+
+def test_pixel_norm_by_hand() -> None:
+    x = torch.tensor([[3.0, 4.0], [0.0, -2.0]])
+    expected = torch.tensor([[3.0, 4.0], [0.0, -5.0]]) * math.sqrt(2) / 5
+    torch.testing.assert_close(pixel_norm(x), expected)
+    maps = torch.randn(3, 8, 5, 5)
+    torch.testing.assert_close(pixel_norm(maps).square().sum(1), torch.full((3, 5, 5), 8.0))
+    torch.testing.assert_close(pixel_norm(100 * maps), pixel_norm(maps))
+    assert pixel_norm(torch.zeros(1, 4)).tolist() == [[0.0] * 4]
+
+
+def test_minibatch_std_by_hand() -> None:
+    """Two groups of two: the deviation of two numbers is half their difference."""
+    x = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 2.0]]], [[[0.0, 0.0]]], [[[0.0, 8.0]]]])
+    y = minibatch_std(x, 2)
+    assert y.shape == (4, 2, 1, 2)
+    torch.testing.assert_close(y[:, :1], x)
+    torch.testing.assert_close(y[:, 1].flatten(1), torch.tensor([[0.5, 0.5]] * 2 + [[2.0, 2.0]] * 2), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("n", "group", "groups"), [(16, 4, 4), (16, 16, 1), (14, 4, 2), (13, 4, 1), (6, 4, 1), (3, 4, 1), (1, 4, 1)]
+)
+def test_minibatch_std_takes_any_batch(n: int, group: int, groups: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(n, 3, 4, 4)
+    y = minibatch_std(x, group)[:, 3]
+    for part, theirs in zip(x.chunk(groups), y.chunk(groups), strict=True):
+        expected = part.std(0, correction=0).mean()
+        torch.testing.assert_close(theirs, expected.expand_as(theirs), atol=2e-4, rtol=0)
+
+
+def test_minibatch_std_of_equal_samples_has_a_finite_gradient() -> None:
+    """The root of a variance of exactly 0 alone would answer a collapsed generator with NaN."""
+    x = torch.ones(4, 2, 4, 4, requires_grad=True)
+    y = minibatch_std(x, 4)
+    assert y[:, 2].max().item() < 1e-3
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(
