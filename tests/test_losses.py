@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mulligan import losses
 
-PAIRED = [losses.d_minimax, losses.d_hinge, losses.d_relativistic, losses.g_relativistic]
-SINGLE = [losses.g_saturating, losses.g_nonsaturating, losses.g_hinge]
+PAIRED = [losses.d_minimax, losses.d_hinge, losses.d_wasserstein, losses.d_relativistic, losses.g_relativistic]
+SINGLE = [losses.g_saturating, losses.g_nonsaturating, losses.g_hinge, losses.g_wasserstein]
 
 
 def logits(*values: float) -> Tensor:
@@ -52,6 +52,13 @@ def test_hinge_leaves_what_is_beyond_the_margin_alone() -> None:
     assert fake.grad is not None
     assert real.grad.tolist() == [0.0, -0.5]
     assert fake.grad.tolist() == [0.0, 0.5]
+
+
+def test_wasserstein_by_hand() -> None:
+    real, fake = logits(2.0, 0.5), logits(-3.0, 1.0)
+    terms = losses.d_wasserstein(real, fake)
+    assert [terms["real"].item(), terms["fake"].item()] == [-1.25, -1.0]
+    assert losses.g_wasserstein(fake)["adv"].item() == 1.0
 
 
 def test_relativistic_by_hand_and_symmetric() -> None:

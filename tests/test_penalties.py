@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import tiny_loop
-from mulligan.penalties import STEP, finite_difference_penalty, gradient_penalty
+from mulligan.penalties import STEP, finite_difference_penalty, gradient_penalty, lipschitz_penalty, mix
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -35,6 +35,45 @@ def test_its_gradient_reaches_d() -> None:
     x = torch.randn(3, 4, generator=seeded())
     gradient_penalty(lambda x: layer(x).squeeze(1), x).backward()
     torch.testing.assert_close(layer.weight.grad, 2 * layer.weight.detach())
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 750.0])
+def test_lipschitz_of_a_linear_d_in_closed_form(target: float) -> None:
+    """(|w| - target)², with the derivative 2 (|w| - target) w / |w|."""
+    w = torch.randn(7, generator=seeded()).requires_grad_()
+    penalty = lipschitz_penalty(lambda x: x @ w, torch.randn(5, 7, generator=seeded(1)), target)
+    length = w.detach().norm()
+    assert penalty.item() == pytest.approx((length - target).square().item(), rel=1e-5)
+    penalty.backward()
+    torch.testing.assert_close(w.grad, 2 * (length - target) * w.detach() / length)
+
+
+def test_lipschitz_takes_a_length_a_sample() -> None:
+    """D(x) = |x|² / 2 has the slope |x|; a norm over the batch, or a pixel, would give another number."""
+    x = torch.randn(6, 3, 4, 4, generator=seeded())
+    penalty = lipschitz_penalty(lambda x: x.flatten(1).square().sum(1) / 2, x)
+    assert penalty.item() == pytest.approx((x.flatten(1).norm(dim=1) - 1).square().mean().item(), rel=1e-5)
+
+
+def test_lipschitz_of_a_flat_d_is_finite_with_its_gradient() -> None:
+    w = torch.zeros(3, requires_grad=True)
+    penalty = lipschitz_penalty(lambda x: x @ w, torch.randn(4, 3, generator=seeded()))
+    penalty.backward()
+    assert penalty.item() == 1.0
+    assert w.grad is not None
+    assert w.grad.isfinite().all()
+
+
+def test_mix_takes_one_weight_a_sample() -> None:
+    """All over the line from real to fake, and the same at every pixel of a sample."""
+    torch.manual_seed(0)
+    real, fake = torch.rand(5000, 3, 2, 2), torch.rand(5000, 3, 2, 2) + 2
+    weights = ((mix(real, fake) - real) / (fake - real)).flatten(1)
+    torch.testing.assert_close(weights, weights[:, :1].expand_as(weights), rtol=0, atol=1e-5)
+    assert weights.min().item() > -1e-5 and weights.max().item() < 1 + 1e-5
+    quarters = torch.histc(weights[:, 0], 4, 0, 1) / 5000
+    assert quarters.tolist() == pytest.approx([0.25] * 4, abs=0.03)
+    assert mix(real[:3, 0, 0], fake[:3, 0, 0].bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 1, 2, 2)], ids=["(N,)", "(N, 1)", "patches"])
@@ -140,6 +179,7 @@ def test_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         exact = gradient_penalty(D, x.bfloat16())
         finite_difference_penalty(D, x.bfloat16())
+        lipschitz_penalty(D, x.bfloat16())
     assert set(seen) == {torch.float32}
     assert exact.item() == pytest.approx(layer.weight.square().sum().item(), rel=1e-6)
     assert not any(t.requires_grad for t in (x,))

@@ -43,6 +43,16 @@ def g_hinge(fake: Tensor) -> dict[str, Tensor]:
     return {"adv": -wide(fake).mean()}
 
 
+def d_wasserstein(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """E[D(G(z))] - E[D(x)] (Arjovsky et al. 2017, eq. 2 and 3, negated): D is a critic, its output no logit."""
+    return {"real": -wide(real).mean(), "fake": wide(fake).mean()}
+
+
+def g_wasserstein(fake: Tensor) -> dict[str, Tensor]:
+    """-E[D(G(z))] (Arjovsky et al. 2017, theorem 3)."""
+    return {"adv": -wide(fake).mean()}
+
+
 def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(x) - D(G(z))))], each real sample paired with one fake (Huang et al. 2024, eq. 2)."""
     return {"adv": softplus(wide(fake) - wide(real)).mean()}

@@ -1,10 +1,13 @@
-"""Penalties on the gradient of D with respect to its input, in two forms.
+"""Penalties on the gradient of D with respect to its input: of its square, in two forms, or of its length.
 
 `gradient_penalty` is E_x |∇D(x)|², exact, by double backward. `finite_difference_penalty` estimates the same number
 from two forward passes: for ε ~ N(0, I), E_ε[(∇D · ε)²] = |∇D|², and ∇D · ε ≈ (D(x + σε) - D(x)) / σ. It is
 unbiased for a D that is linear over a step σ, needs no second derivative, and costs about one more pass of D.
 
 R1 (Mescheder et al. 2018, eq. 9) is γ/2 times either on real samples, R2 the same on fakes.
+
+`lipschitz_penalty` is E_x (|∇D(x)| - target)², exact. WGAN-GP (Gulrajani et al. 2017, 1704.00028, eq. 3) takes it
+between real samples and fakes, at `mix(real, fake)`.
 """
 
 from __future__ import annotations
@@ -24,10 +27,30 @@ def gradient_penalty(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
     In float32: bfloat16 keeps three digits, too few for a squared gradient that decides stability.
     """
+    return _gradients(D, x).square().sum(1).mean()
+
+
+def lipschitz_penalty(D: Callable[[Tensor], Tensor], x: Tensor, target: float = 1.0) -> Tensor:
+    """E_x (|∇D(x)| - target)², exact, one length a sample; scalar. D maps x (N, ...) to logits (N, ...).
+
+    In float32, as `gradient_penalty`. Where D looks at a whole batch, ∇D is that of the sum of all its logits.
+    """
+    lengths: Tensor = torch.linalg.vector_norm(_gradients(D, x), dim=1)  # has a slope at 0, unlike a root
+    return (lengths - target).square().mean()
+
+
+def mix(real: Tensor, fake: Tensor) -> Tensor:
+    """A point on the line from each real sample to its fake, (N, ...) like both: one weight ~ U(0, 1) a sample."""
+    weight = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+    return torch.lerp(real.float(), fake.float(), weight)
+
+
+def _gradients(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """∇D at each x (N, ...), flat (N, d), in float32 and with its graph."""
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float().requires_grad_()
         (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
-        return gradient.flatten(1).square().sum(1).mean()
+    return gradient.flatten(1)
 
 
 def finite_difference_penalty(D: Callable[[Tensor], Tensor], x: Tensor, step: float = STEP) -> Tensor:
