@@ -23,8 +23,7 @@ from mulligan import losses
 from mulligan.config import Config as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.spectral import spectral_norm
-from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
-from mulligan.networks.mlp import mlp
+from mulligan.networks.pair import pair
 from mulligan.networks.residual import ResidualDiscriminator, ResidualGenerator
 from mulligan.signals import Signal
 
@@ -79,12 +78,7 @@ class SNGAN(Typical):
 
 def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
     """(G, D) for images or points."""
-    if signal.kind == "points":
-        d = signal.shape[0]
-        assert d is not None
-        return mlp(c.z_dim, d, c.g_width, 3), nn.Sequential(mlp(d, 1, c.d_width, 3, wrap=spectral_norm), nn.Flatten(0))
-    if c.network == "plain":
-        G: nn.Module = ConvGenerator(signal.shape, c.z_dim, c.g_width)
-        return G, ConvDiscriminator(signal.shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden)
+    if signal.kind == "points" or c.network == "plain":
+        return pair(signal, c.z_dim, c.g_width, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden)
     G = ResidualGenerator(signal.shape, c.z_dim, c.g_width)
     return G, ResidualDiscriminator(signal.shape, c.d_width, wrap=spectral_norm)
