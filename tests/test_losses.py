@@ -13,6 +13,18 @@ PAIRED = [losses.d_minimax, losses.d_hinge, losses.d_wasserstein, losses.d_relat
 SINGLE = [losses.g_saturating, losses.g_nonsaturating, losses.g_hinge, losses.g_wasserstein]
 
 
+def d_least_squares(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    return losses.d_least_squares(real, fake, -1.0, 1.0)
+
+
+def g_least_squares(fake: Tensor) -> dict[str, Tensor]:
+    return losses.g_least_squares(fake, 0.5)
+
+
+PAIRED.append(d_least_squares)
+SINGLE.append(g_least_squares)
+
+
 def logits(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
@@ -126,3 +138,10 @@ def test_logits_of_half_width_give_losses_in_float32() -> None:
         **losses.g_relativistic(real, fake),
     }  # fmt: skip
     assert {t.dtype for t in terms.values()} == {torch.float32}
+
+
+def test_least_squares_by_hand() -> None:
+    terms = d_least_squares(logits(2.0, 0.0), logits(-1.0, 1.0))
+    assert terms["real"].item() == pytest.approx((1 + 1) / 4)
+    assert terms["fake"].item() == pytest.approx((0 + 4) / 4)
+    assert g_least_squares(logits(0.5, 2.5))["adv"].item() == pytest.approx((0 + 4) / 4)

@@ -23,6 +23,8 @@ CHOICES: list[tuple[str, str, dict[str, Any]]] = [
     ("sngan", "image", {"network": "plain"}),
     ("sngan", "image", {"network": "plain", "d_hidden": 16}),
     ("sngan", "image", {"decay_images": 100}),
+    ("lsgan", "image", {"code": "pearson"}),
+    ("dragan", "points", {"k": 0.0, "c": 0.1}),
     ("r3gan", "image", {"network": "plain"}),
     ("r3gan", "image", {"penalty": "finite"}),
     ("r3gan", "points", {"penalty": "finite", "gamma": 0.1, "gamma_end": 0.01, "lr_end": 1e-5, "burn_in": 100}),

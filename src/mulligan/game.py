@@ -60,6 +60,23 @@ class SGD:
 
 
 @dataclass(frozen=True)
+class RMSProp:
+    """Tieleman & Hinton 2012: each gradient by the root of its running mean square; no momentum."""
+
+    lr: Schedule = 5e-5
+    alpha: float = 0.99  # of the running mean
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(parameters, lr=1e-3, alpha=self.alpha, foreach=True)
+
+    def settings(self, images: int) -> dict[str, Any]:
+        return {"lr": at(self.lr, images)}
+
+
+Rule = Adam | SGD | RMSProp
+
+
+@dataclass(frozen=True)
 class Turn:
     """One player minimising one loss.
 
@@ -76,7 +93,7 @@ class Turn:
     player: str
     learns: tuple[nn.Module, ...]
     loss: Callable[[Batch], Terms]
-    optimizer: Adam | SGD = field(default_factory=Adam)
+    optimizer: Rule = field(default_factory=Adam)
     repeat: int = 1
     every: int = 1
     after: Callable[[], None] | None = None

@@ -53,6 +53,16 @@ def g_wasserstein(fake: Tensor) -> dict[str, Tensor]:
     return {"adv": -wide(fake).mean()}
 
 
+def d_least_squares(real: Tensor, fake: Tensor, a: float, b: float) -> dict[str, Tensor]:
+    """½ E[(D(x) - b)²] + ½ E[(D(G(z)) - a)²] (Mao et al. 2017, eq. 2)."""
+    return {"real": (wide(real) - b).square().mean() / 2, "fake": (wide(fake) - a).square().mean() / 2}
+
+
+def g_least_squares(fake: Tensor, c: float) -> dict[str, Tensor]:
+    """½ E[(D(G(z)) - c)²] (Mao et al. 2017, eq. 2)."""
+    return {"adv": (wide(fake) - c).square().mean() / 2}
+
+
 def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(x) - D(G(z))))], each real sample paired with one fake (Huang et al. 2024, eq. 2)."""
     return {"adv": softplus(wide(fake) - wide(real)).mean()}
