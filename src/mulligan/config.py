@@ -32,6 +32,14 @@ class Config(Options):
         return cls()
 
 
+class ImageConfig(Config):
+    """The base for systems that take images."""
+
+    augment: Literal["none", "fixed", "adaptive"] = Field(
+        default="none", description="recolour, move and cut all images that D sees: never, always, or when D overfits"
+    )
+
+
 class Data(Options):
     """Which data, and how images are brought to one size."""
 

@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from mulligan.augment import Augment
 from mulligan.config import Config
+from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 Batch = dict[str, Tensor]
@@ -164,6 +166,10 @@ class System(nn.Module, ABC):
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """Per discriminating player, its logits (N,) on the batch's real samples and on fakes."""
 
+    def vital(self) -> dict[str, float]:
+        """Numbers of its own that a system has to show at a look."""
+        return {}
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -186,7 +192,32 @@ class Typical(System):
     def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.z_dim: int = config.z_dim or 0
+        self.augment: Augment | None = None
         self.kept: deque[tuple[int, Tensor]] = deque()  # (round's first image, fakes): G has learned from them, D not
+
+    def augment_d(self) -> None:
+        """Let D see augmented images alone while it or G learns, if `--augment` says so; called when D is built.
+
+        A hook, so that every use of D is met, penalties included, and D's weights keep their names.
+        """
+        if strength := self._strength():
+            augment = self.augment = Augment(strength)
+            self.D.register_forward_pre_hook(lambda D, args: (augment(args[0]), *args[1:]) if D.training else None)
+
+    def _strength(self) -> Any:
+        """`--augment`, None where it says none."""
+        strength = getattr(self.config, "augment", "none")
+        if strength == "none":
+            return None
+        kind = self.signals["x"].kind
+        if kind != "image":
+            raise Mistake(f"--augment {strength}: {kind} are not augmented; leave it out")
+        return strength
+
+    def watch(self, margins: Tensor) -> None:
+        """Tell the adaptive augmentation how surely D knew a batch of reals; see `Augment.watch`."""
+        if self.augment is not None:
+            self.augment.watch(margins, self.images, self.config.batch)
 
     def latent(self, n: int) -> Tensor:
         """z ~ N(0, I)."""
@@ -216,6 +247,9 @@ class Typical(System):
         """What D has left over is old by the next round, and in no checkpoint."""
         while self.kept and self.kept[0][0] != self.images:
             self.kept.popleft()
+
+    def vital(self) -> dict[str, float]:
+        return {} if self.augment is None else {"augment.p": float(self.augment.p)}
 
     def generate(self, batch: Batch) -> Batch:
         x, range_ = self.G(batch["z"]), self.makes["x"].range

@@ -57,6 +57,7 @@ class Look:
     def _observe(self) -> None:
         with observing(self.system), self.loop.average.swapped():
             self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
+            self.vital |= self.system.vital()
             if np.isfinite(fd := self.quick(self._generate)):
                 self.vital |= {"FD": fd, "FD" + FLOOR: self.quick.floor}
             self._picture()

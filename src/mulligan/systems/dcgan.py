@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
 from mulligan.signals import Signal
@@ -44,6 +44,7 @@ class DCGAN(Typical):
         shape = signals["x"].shape
         self.G = ConvGenerator(shape, config.z_dim, config.width)
         self.D = ConvDiscriminator(shape, config.width)
+        self.augment_d()
         self.optimizer = Adam(config.lr, (config.beta1, 0.999))
 
     def stages(self) -> Iterator[Stage]:
@@ -57,7 +58,9 @@ class DCGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         # real and fake pass apart: BatchNorm must not see them mixed
-        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"]))))
+        real, fake = self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"])))
+        self.watch(real)
+        return losses.d_minimax(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
         return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))

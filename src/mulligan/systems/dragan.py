@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.penalties import lipschitz_penalty, mix
@@ -51,6 +51,7 @@ class DRAGAN(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.G, self.D = pair(signals["x"], config.z_dim, config.width, config.width, norm=False)
+        self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         rule = Adam(self.config.lr, (self.config.beta1, 0.999))
@@ -58,8 +59,12 @@ class DRAGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
+        real, fake = self.D(torch.cat([x, self.fake_for_d(len(x))])).chunk(
+            2
+        )  # no BatchNorm: a sample's logit is its own
+        self.watch(real)
         penalty = self.config.gp_weight * lipschitz_penalty(self.D, self.around(x), self.config.k)
-        return {**losses.d_minimax(self.D(x), self.D(self.fake_for_d(len(x)))), "gp": penalty}
+        return {**losses.d_minimax(real, fake), "gp": penalty}
 
     def g_loss(self, batch: Batch) -> Terms:
         return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))

@@ -25,7 +25,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.augment import Augment
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.signals import Signal
@@ -76,6 +77,7 @@ class GAN(Typical):
         if self.is_image:
             init_uniform(self.G, 0.05)
             init_uniform(self.D, 0.005)
+        self.augment = Augment(strength) if (strength := self._strength()) else None
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -118,7 +120,9 @@ class GAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         """Half of -V(D, G), as the reference code has it."""
-        terms = losses.d_minimax(self.discriminate(batch["x"]), self.discriminate(self.fake_for_d(len(batch["x"]))))
+        real, fake = self.discriminate(batch["x"]), self.discriminate(self.fake_for_d(len(batch["x"])))
+        self.watch(real)
+        terms = losses.d_minimax(real, fake)
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Batch) -> Terms:
@@ -142,6 +146,8 @@ class GAN(Typical):
 
     def discriminate(self, x: Tensor) -> Tensor:
         with full_precision(self.device):
+            if self.augment is not None and self.training:
+                x = self.augment(x)
             if self.is_image:
                 # the reference's range: in [-1, 1] D's gradients are several times as large, and blow up
                 x = (x + 1) / 2

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import Field
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.signals import Signal
@@ -50,6 +50,7 @@ class LSGAN(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.G, self.D = pair(signals["x"], config.z_dim, config.width, config.width)
+        self.augment_d()
         self.a, self.b, self.c = CODES[config.code]
 
     def stages(self) -> Iterator[Stage]:
@@ -58,7 +59,9 @@ class LSGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
-        return losses.d_least_squares(self.D(x), self.D(self.fake_for_d(len(x))), self.a, self.b)
+        real, fake = self.D(x), self.D(self.fake_for_d(len(x)))
+        self.watch(real - (self.a + self.b) / 2)  # what a D says that cannot tell
+        return losses.d_least_squares(real, fake, self.a, self.b)
 
     def g_loss(self, batch: Batch) -> Terms:
         return losses.g_least_squares(self.D(self.fake_for_g(len(batch["x"]))), self.c)

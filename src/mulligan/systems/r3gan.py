@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.sizes import first_map, square
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
@@ -92,6 +92,7 @@ class R3GAN(Typical):
         self.settings = replace(SETTINGS[signals["x"].kind], **given)
         self.z_dim = self.settings.z_dim
         self.G, self.D = networks(config.network, self.settings, signals["x"])
+        self.augment_d()
         self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
 
     def stages(self) -> Iterator[Stage]:
@@ -112,6 +113,7 @@ class R3GAN(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         x, fake = batch["x"], self.fake(len(batch["x"]))
         real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)
+        self.watch(real_logits - fake_logits)  # a relativistic D has no zero
         # R1 + R2: the mean over reals plus the mean over fakes, in one call
         r1_r2 = 2 * self.penalty(self.D, torch.cat([x, fake]))
         return {**losses.d_relativistic(real_logits, fake_logits), "r1_r2": self.gamma() / 2 * r1_r2}

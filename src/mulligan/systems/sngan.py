@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import nn
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.spectral import spectral_norm
 from mulligan.networks.pair import pair
@@ -58,6 +58,7 @@ class SNGAN(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.G, self.D = networks(config, signals["x"])
+        self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -70,6 +71,7 @@ class SNGAN(Typical):
         x = batch["x"]
         # one pass over both: D has no BatchNorm, so a sample's logit is its own
         real, fake = self.D(torch.cat([x, self.fake_for_d(len(x))])).chunk(2)
+        self.watch(real)
         return losses.d_hinge(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:

@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Batch, RMSProp, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.signals import Signal
@@ -48,6 +48,7 @@ class WGAN(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.G, self.D = pair(signals["x"], config.z_dim, config.width, config.width)
+        self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -58,7 +59,9 @@ class WGAN(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
         # real and fake pass apart: BatchNorm must not see them mixed
-        return losses.d_wasserstein(self.D(x), self.D(self.fake(len(x))))
+        real, fake = self.D(x), self.D(self.fake(len(x)))
+        self.watch(real - fake)  # a critic has no zero
+        return losses.d_wasserstein(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
         return losses.g_wasserstein(self.D(self.fake(len(batch["x"]))))

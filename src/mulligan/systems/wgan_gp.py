@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from pydantic import Field
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.penalties import lipschitz_penalty, mix
@@ -47,6 +48,7 @@ class WGANGP(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.G, self.D = pair(signals["x"], config.z_dim, config.width, config.width, norm=False)
+        self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -56,8 +58,10 @@ class WGANGP(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         x, fake = batch["x"], self.fake(len(batch["x"]))
+        real, fakes = self.D(torch.cat([x, fake])).chunk(2)  # no BatchNorm: a sample's output is its own
+        self.watch(real - fakes)  # a critic has no zero
         penalty = self.config.gp_weight * lipschitz_penalty(self.D, mix(x, fake))
-        return {**losses.d_wasserstein(self.D(x), self.D(fake)), "gp": penalty}
+        return {**losses.d_wasserstein(real, fakes), "gp": penalty}
 
     def g_loss(self, batch: Batch) -> Terms:
         return losses.g_wasserstein(self.D(self.fake(len(batch["x"]))))
