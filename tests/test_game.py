@@ -1,6 +1,7 @@
 """The vocabulary: stages, turns, schedules, and parameters counted once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,6 +148,16 @@ def test_begin_runs_once_a_stage_with_the_loader() -> None:
     loop = play((2, 2))
     assert loop.system.begun.tolist() == [1, 1]
     assert loop.system.reference.abs().sum() > 0
+
+
+def test_a_stage_begins_with_the_images_seen() -> None:
+    """Also where a run is taken up at the end of the stage before, with no round played since."""
+    seen = []
+    loop = bare_loop(growing())
+    loop.progress.images = 40
+    stage = next(loop.system.stages())
+    loop.enter(1, replace(stage, begin=lambda loader: seen.append(loop.system.images)))
+    assert seen == [40]
 
 
 def test_repeat_every_after_and_batches() -> None:

@@ -70,6 +70,7 @@ class Loop:
     ) -> None:
         """Take up stage number `number`: from a checkpoint's (model, state), or fresh, with `start`'s weights."""
         self.stage = stage
+        self.system.images = self.progress.images  # for what `begin` notes, and for a look before the first round
         self.system.to(self.runtime.device).train()
         if any(p.dim() == 4 for p in self.system.parameters()):
             self.system.to_channels_last()
