@@ -19,6 +19,7 @@ from mulligan.metrics.memorisation import memorisation_ratio
 from mulligan.metrics.modes import kl, label_modes, point_modes
 from mulligan.metrics.parzen import SIGMAS, log_likelihood, parzen
 from mulligan.metrics.prdc import prdc
+from mulligan.metrics.sliced_wasserstein import _doubled, _patches, patch_distances, pyramid, sliced_wasserstein
 from mulligan.metrics.wasserstein import wasserstein_1
 
 
@@ -237,6 +238,75 @@ def test_parzen_chooses_the_width_on_validation_images() -> None:
     assert len(SIGMAS) == 10
     assert SIGMAS[0] == pytest.approx(0.1)
     assert SIGMAS[-1] == pytest.approx(1)
+
+
+# --- sliced Wasserstein ---
+
+
+@pytest.mark.parametrize("shift", [0.0, -2.5, 7.0])
+def test_sliced_wasserstein_of_shifted_numbers_is_the_shift(shift: float) -> None:
+    x = normal(300, 1)
+    assert sliced_wasserstein(x, x[torch.randperm(300)] + shift) == pytest.approx(abs(shift), abs=1e-6)
+    y = 2 * normal(300, 1)
+    assert sliced_wasserstein(x, y) == pytest.approx(wasserstein_1(x[:, 0], y[:, 0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("d", [2, 3, 20])
+def test_sliced_wasserstein_of_a_shift_in_d_dimensions_is_the_closed_form(d: int) -> None:
+    """|v| E|θ_1| for a direction θ on the sphere: Γ(d/2) / (√π Γ((d + 1)/2))."""
+    x, shift = normal(50, d), normal(d)
+    expected = float(shift.norm()) * math.exp(math.lgamma(d / 2) - math.lgamma((d + 1) / 2)) / math.sqrt(math.pi)
+    assert sliced_wasserstein(x, x + shift, directions=20_000) == pytest.approx(expected, rel=0.02)
+
+
+def test_sliced_wasserstein_needs_sets_of_equal_size() -> None:
+    with pytest.raises(ValueError, match="not 3 and 4; take as many"):
+        sliced_wasserstein(normal(3, 2), normal(4, 2))
+    with pytest.raises(ValueError, match="not 0 and 0"):
+        patch_distances(normal(0, 1, 16, 16), normal(0, 1, 16, 16))
+
+
+@pytest.mark.parametrize(("side", "sides"), [(64, [64, 32, 16]), (28, [28]), (36, [36, 18]), (16, [16])])
+def test_a_pyramid_can_be_undone_and_flat_images_have_no_edges(side: int, sides: list[int]) -> None:
+    x = normal(2, 3, side, side)
+    levels = pyramid(x)
+    assert [level.shape[-1] for level in levels] == sides
+    back = levels.pop()
+    while levels:
+        back = levels.pop() + _doubled(back)
+    torch.testing.assert_close(back, x)
+    *fine, coarsest = pyramid(torch.full((1, 3, side, side), 0.7))
+    assert all(level.abs().max() < 1e-6 for level in fine)
+    torch.testing.assert_close(coarsest, torch.full_like(coarsest, 0.7))
+
+
+def test_patches_lie_in_their_images() -> None:
+    """Each image holds its own number in one channel and the row in the other: so does each of its patches."""
+    n, side = 5, 12
+    x = torch.stack([torch.arange(n).view(n, 1, 1).expand(n, side, side),
+                     torch.arange(side).view(1, side, 1).expand(n, side, side)], 1).float()  # fmt: skip
+    found = _patches(x, 4, seed=0).view(n, 4, 2, 7, 7)
+    assert all((found[i, :, 0] - found[i, 0, 0, 0, 0]).abs().max() < 1e-6 for i in range(n))
+    assert found[:, 0, 0, 0, 0].diff().min() > 0.1
+    steps = found[:, :, 1].diff(dim=2)
+    torch.testing.assert_close(steps, steps[:1, :1, :1, :1].expand_as(steps))
+    assert (found[:, :, 1] - found[:, :, 1, :, :1]).abs().max() < 1e-6
+    torch.testing.assert_close(found.mean((0, 1, 3, 4)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std((0, 1, 3, 4)), torch.ones(2), atol=1e-3, rtol=0)
+
+
+def test_patch_distances_tell_the_scale_of_a_difference() -> None:
+    x, y = normal(2, 60, 3, 64, 64)
+    few = {"patches": 16, "directions": 64}
+    assert set(patch_distances(x, x, **few).values()) == {0.0}
+    assert max(patch_distances(x, 0.5 * x + 0.3, **few).values()) < 1e-5  # contrast and brightness, as the paper's
+    floor = patch_distances(x, y, **few)
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(32, 32)
+    found = patch_distances(x, y + 2 * checks, **few)
+    assert list(found) == [64, 32, 16]
+    assert found[64] > 5 * floor[64]
+    assert found[16] == pytest.approx(floor[16], rel=0.1)
+    assert all(math.isfinite(v) for v in patch_distances(x, torch.zeros_like(x), **few).values())
 
 
 def test_class_shares_sum_to_one() -> None:

@@ -37,7 +37,7 @@ from mulligan.signals import Signal
 class Config(BaseConfig):
     batch: int = Field(default=32, ge=2, description="images in a batch")
     z_dim: int = Field(default=128, ge=1, description="dimensions of the latent z")
-    width: int = Field(default=64, ge=1, description="channels up to 32 px; half as many at each doubling beyond")
+    width: int = Field(default=32, ge=1, description="channels up to 32 px; half as many at each doubling beyond")
     grow: bool = Field(
         default=True, description="from small images to the data's; no: the same networks, grown at once"
     )
