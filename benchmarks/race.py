@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -67,11 +68,16 @@ class Contestant:
         self.case, self.source = case, source
         kind = registry.load(case.system)
         match(kind.needs, source.signals, system=case.system, source=source.name)
+        config = kind.Config(**case.config)
+        # of a second system: going through the stages shapes networks
+        shares = [stage.share for stage in kind(config, source.signals).stages()]
+        self.ends = [case.seconds * share / sum(shares) for share in accumulate(shares)]  # of the stages, in seconds
         torch.manual_seed(case.seed)
-        self.system: System = kind(kind.Config(**case.config), source.signals)
+        self.system: System = kind(config, source.signals)
         loader = Loader(source.train, self.system.config.batch, seed=case.seed, device=runtime.device)
         self.loop = Loop(self.system, loader, runtime, ema=case.ema)
-        self.loop.enter(0, next(self.system.stages()))
+        self.stages = self.system.stages()
+        self.enter(0)
         self.seconds = 0.0
         self.measured: list[dict[str, Any]] = []  # one a mark that was reached
         self.lost: str | None = None  # what ended the training early
@@ -87,11 +93,19 @@ class Contestant:
     def done(self) -> bool:
         return math.isinf(self.goal)
 
+    def enter(self, number: int) -> None:
+        """Enter the next stage."""
+        self.loop.seed(number)  # for networks that it adds
+        self.loop.enter(number, next(self.stages))
+
     def train(self, seconds: float) -> None:
-        """Train for a slice, or to the next mark."""
+        """Train for a slice, or to the next mark; a stage ends when its share of the seconds is over."""
         start = now = time.perf_counter()
         stop = start + min(seconds, self.goal - self.seconds)
         while now < stop:
+            stage = self.loop.progress.stage
+            if stage + 1 < len(self.ends) and self.seconds + now - start >= self.ends[stage]:
+                self.enter(stage + 1)
             self.loop.play()
             now = time.perf_counter()
         self.seconds += now - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from conftest import samples_of, signals_of
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -124,6 +127,37 @@ def test_contestants_take_turns_and_only_their_own_time_counts(monkeypatch: pyte
     race.race(contestants, lambda c: {})
     assert order[:4] == ["nonsaturating", "saturating"] * 2
     assert all(c.case.seconds <= c.seconds < c.case.seconds + 0.2 for c in contestants)
+
+
+def test_a_contestant_goes_through_its_stages_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of progan's on images of 16 px: 1, 1, 2, 2 and 4 parts of its own seconds, whatever the slices."""
+    race, runner = script("race"), script("runner")
+    hundredths = itertools.count()  # a clock on which each round takes one
+    monkeypatch.setattr(race, "time", SimpleNamespace(perf_counter=lambda: next(hundredths) / 100))
+    config = {"batch": 4, "z_dim": 4, "width": 4, "group": 4}
+    case = runner.Case("growing", "progan", "noise", 0, 1.0, config, (0.05, 0.35, 1.0))
+    signals = signals_of("image")
+    source: Any = SimpleNamespace(name="noise", signals=signals, train=samples_of(signals))
+    contestant = race.Contestant(case, source, runner.Runtime.start("cpu", "fp32"))
+    entered: list[tuple[int, str]] = []
+    enter = contestant.loop.enter
+
+    def noted(number: int, stage: Any) -> None:
+        entered.append((contestant.loop.progress.round, stage.name))
+        enter(number, stage)
+
+    contestant.loop.enter = noted
+    names = []
+    while not contestant.done:
+        contestant.train(0.15)
+        if contestant.seconds >= contestant.goal:
+            contestant.measure(lambda c: {"side": c.generate(2).shape[-1]})
+            names.append(contestant.loop.stage.name)
+    assert contestant.ends == pytest.approx([0.1, 0.2, 0.4, 0.6, 1.0])
+    assert [name for _, name in entered] == ["8 px, fading in", "8 px", "16 px, fading in", "16 px"]
+    assert [n for n, _ in entered] == pytest.approx([10, 20, 40, 60], abs=2)
+    assert names == ["4 px", "8 px", "16 px"]
+    assert {m["metrics"]["side"] for m in contestant.measured} == {16}
 
 
 @pytest.mark.usefixtures("no_picture")
