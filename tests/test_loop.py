@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
-from mulligan.game import SGD, Batch, Stage, Terms, Turn
+from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn
 from mulligan.look import observing
 from mulligan.loop import MEASURE_EVERY
 from mulligan.runtime import Runtime, _device
@@ -121,6 +121,71 @@ def test_the_schedule_of_a_turn_follows_the_images() -> None:
         loop.play()
         rates.append(loop.optimizers[0].param_groups[0]["lr"])
     assert rates == pytest.approx([0.0, 8e-3, 16e-3])
+
+
+# --- a player with two turns -------------------------------------------------------------------------------
+
+
+class Lazy(Growing):
+    """D plays a loss and, every third round, a penalty on the side; another player shares no network with it."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(Two(), POINTS)
+
+    def stages(self) -> Any:
+        rule = Adam(1e-2, (0.0, 0.9))
+        d = Turn("D", (self.D,), self.d_loss, rule)
+        g = Turn("G", (self.G,), self.g_loss, rule)
+        yield Stage("only", (d, Turn("D", (self.D,), self.lazy, rule, every=3), g))
+        yield Stage("after", (d, g))
+
+
+def test_a_players_turns_share_what_adam_remembers() -> None:
+    """Ten rounds, and a penalty in rounds 0, 3, 6 and 9, are fourteen steps of one optimizer; saved once."""
+    loop = entered(bare_loop(Lazy()))
+    for _ in range(10):
+        loop.play()
+    loss, penalty, g = loop.optimizers
+    assert loss is penalty is not g
+    steps = [float(o.state[next(iter(o.state))]["step"]) for o in (loss, g)]
+    assert steps == [14, 10]
+    assert len(loop.state()["optimizers"]) == 2
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 4])
+def test_resume_between_two_penalties_is_exact(rounds: int) -> None:
+    whole, first = entered(bare_loop(Lazy())), entered(bare_loop(Lazy()))
+    for _ in range(8):
+        whole.play()
+    for _ in range(rounds):
+        first.play()
+    second = entered(bare_loop(Lazy()), clone((first.system.state_dict(), first.state())))
+    for _ in range(8 - rounds):
+        second.play()
+    assert differences(everything(whole), everything(second)) == []
+
+
+def test_terms_of_all_turns_stand_side_by_side_until_the_stage_is_over() -> None:
+    system = Lazy()
+    loop, stages = bare_loop(system), system.stages()
+    loop.enter(0, next(stages))
+    loop.play()
+    size = loop.values()["D"]["size"]
+    loop.play()
+    assert loop.values()["D"].keys() == {"real", "fake", "size"}
+    assert loop.values()["D"]["size"] == size, "of the newest penalty, one round ago"
+    loop.enter(1, next(stages))
+    loop.play()
+    assert loop.values()["D"].keys() == {"real", "fake"}
+
+
+def test_a_players_norm_is_that_of_its_loss() -> None:
+    """Not of the penalty that is played later in the same round."""
+    loop, alone = entered(bare_loop(Lazy())), entered(bare_loop(Lazy()))
+    loop.play()
+    alone._play_turn(0, alone.stage.turns[0])
+    assert loop.gradient_norms["D"] == alone.gradient_norms["D"]
 
 
 @each_system

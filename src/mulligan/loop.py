@@ -58,8 +58,8 @@ class Loop:
         self.fixed = {id(p) for p in fixed or []}  # never learn, whoever plays
         self.progress = Progress()
         self.average: Average = Average({}, 0)
-        self.terms: dict[str, Terms] = {}  # of the newest play, on the device
-        self.gradient_norms: dict[str, Tensor] = {}
+        self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
+        self.gradient_norms: dict[str, Tensor] = {}  # by player, in the first of its turns
         shards = runtime.world * micro_batches
         if loader.batch % shards:
             raise Mistake(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
@@ -86,7 +86,7 @@ class Loop:
         self.runtime.broadcast(self.system)  # stages may have drawn new weights
         self.everything = parameters((self.system,))
         self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
-        self.optimizers = [t.optimizer.build(ps) for t, ps in zip(stage.turns, self.learns, strict=True)]
+        self.optimizers = self._build_optimizers()
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
         earlier = self.average.shadow
         self.average = Average(averaged, self.ema)
@@ -116,7 +116,7 @@ class Loop:
                 self._backward(turn, number, play, micro)
             gradients = [q.grad for q in learns if q.grad is not None]
             self.runtime.average(gradients)
-            if self.progress.round % MEASURE_EVERY == 0:
+            if self.progress.round % MEASURE_EVERY == 0 and self._leads(number):
                 self.gradient_norms[turn.player] = torch.stack(torch._foreach_norm(gradients)).norm()
             optimizer.step()
             # fused optimizers write without telling autograd; spectral normalisation listens for it
@@ -136,7 +136,23 @@ class Loop:
             terms = turn.loss(batch)
         total = torch.stack([t.float() for t in terms.values()]).sum()
         (total / self.micro_batches).backward()  # type: ignore[no-untyped-call]
-        self.terms[turn.player] = {k: v.detach() for k, v in terms.items()}
+        if self._leads(number) and p.stage_round == 0:
+            self.terms[turn.player] = {}  # forget those of an earlier stage
+        self.terms.setdefault(turn.player, {}).update({k: v.detach() for k, v in terms.items()})
+
+    def _build_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One a turn. Turns of one player with the same networks, a loss and its lazy penalties, share theirs:
+        what Adam remembers is the player's (Karras et al. 2020, appendix B)."""
+        built: dict[tuple[Any, ...], torch.optim.Optimizer] = {}
+        for turn, learns in zip(self.stage.turns, self.learns, strict=True):
+            key = (turn.player, turn.learns)
+            if key not in built:
+                built[key] = turn.optimizer.build(learns)
+        return [built[turn.player, turn.learns] for turn in self.stage.turns]
+
+    def _leads(self, number: int) -> bool:
+        """Whether a turn is the first of those that share its optimizer."""
+        return self.optimizers.index(self.optimizers[number]) == number
 
     def _freeze_all_but(self, learns: list[torch.nn.Parameter]) -> None:
         for q in self.everything:
@@ -174,11 +190,11 @@ class Loop:
         """All that a checkpoint needs beyond the system's own state."""
         return {
             "progress": dict(vars(self.progress)),
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": [o.state_dict() for o in dict.fromkeys(self.optimizers)],
             "average": dict(self.average.shadow),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+        for optimizer, saved in zip(dict.fromkeys(self.optimizers), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.average.take_over(state["average"])
