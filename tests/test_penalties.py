@@ -1,13 +1,14 @@
 """Gradient penalties against closed forms; the finite-difference estimate against the exact value."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from conftest import tiny_loop
-from mulligan.penalties import STEP, finite_difference_penalty, gradient_penalty, lipschitz_penalty, mix
+from mulligan.penalties import STEP, finite_difference_penalty, gradient_penalty, lipschitz_penalty, mix, path_lengths
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -183,3 +184,45 @@ def test_in_float32_under_autocast() -> None:
     assert set(seen) == {torch.float32}
     assert exact.item() == pytest.approx(layer.weight.square().sum().item(), rel=1e-6)
     assert not any(t.requires_grad for t in (x,))
+
+
+# --- path lengths ------------------------------------------------------------------------------------------
+
+
+def linear_images(a: Tensor) -> Callable[[Tensor], Tensor]:
+    """Styles (N, L, d) to images (N, C, 4, 4): a matrix A (C * 16, L * d)."""
+    return lambda w: (w.flatten(1) @ a.T).view(len(w), -1, 4, 4)
+
+
+def test_path_lengths_of_a_linear_g() -> None:
+    """J is the matrix A: |Aᵀy| / sqrt(L), for the very y that are drawn."""
+    a = torch.randn(2 * 16, 3 * 5, generator=seeded())
+    w = torch.randn(6, 3, 5, generator=seeded(1)).requires_grad_()
+    torch.manual_seed(2)
+    lengths = path_lengths(linear_images(a), w)
+    torch.manual_seed(2)
+    y = torch.randn(6, 2, 4, 4) / 4
+    torch.testing.assert_close(lengths, (y.flatten(1) @ a).norm(dim=1) / math.sqrt(3))
+
+
+def test_path_lengths_on_average() -> None:
+    """E |Aᵀy|² is the sum of A's squares, by pixels and by layers."""
+    a = torch.randn(2 * 16, 3 * 5, generator=seeded())
+    torch.manual_seed(0)
+    lengths = path_lengths(linear_images(a), torch.zeros(20_000, 3, 5, requires_grad=True))
+    assert lengths.square().mean().item() == pytest.approx(a.square().sum().item() / 16 / 3, rel=0.02)
+
+
+def test_the_gradient_of_path_lengths_reaches_g() -> None:
+    """d|Aᵀy| / dA = y (Aᵀy)ᵀ / |Aᵀy|: the double backward. Of a G that does not move its images it is 0, not NaN."""
+    a = torch.randn(16, 5, generator=seeded()).requires_grad_()
+    w = torch.zeros(1, 1, 5, requires_grad=True)
+    torch.manual_seed(2)
+    path_lengths(linear_images(a), w).sum().backward()
+    torch.manual_seed(2)
+    y = torch.randn(1, 1, 4, 4).flatten() / 4
+    slope = a.detach().T @ y
+    torch.testing.assert_close(a.grad, torch.outer(y, slope) / slope.norm())
+    still = torch.zeros(16, 5, requires_grad=True)
+    path_lengths(linear_images(still), w).sum().backward()
+    assert still.grad is not None and still.grad.abs().sum() == 0

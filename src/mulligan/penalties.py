@@ -8,10 +8,13 @@ R1 (Mescheder et al. 2018, eq. 9) is γ/2 times either on real samples, R2 the s
 
 `lipschitz_penalty` is E_x (|∇D(x)| - target)², exact. WGAN-GP (Gulrajani et al. 2017, 1704.00028, eq. 3) takes it
 between real samples and fakes, at `mix(real, fake)`.
+
+`path_lengths` is its counterpart for G: how far a step in latent space moves an image.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -66,6 +69,20 @@ def finite_difference_penalty(D: Callable[[Tensor], Tensor], x: Tensor, step: fl
         _restore(x.device, state)
         slope = (D(moved) - here) / step
         return slope.flatten(1).sum(1).square().mean() if slope.dim() > 1 else slope.square().mean()
+
+
+def path_lengths(g: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    """|Jᵀy| (N,) of each sample, J = dg/dw, for a random image y (Karras et al. 2020, section 3.2).
+
+    The network g maps styles w (N, L, d) to images (N, C, H, W), one sample's from that sample's alone. As in the
+    reference code y ~ N(0, I) / sqrt(HW), and the square is the mean over the L layers. w is part of a graph.
+    """
+    with torch.autocast(w.device.type, enabled=False):
+        x = g(w)
+        y = torch.randn_like(x) / math.sqrt(x[0, 0].numel())
+        (gradient,) = torch.autograd.grad((x * y).sum(), w, create_graph=True)
+    lengths: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) / math.sqrt(w.shape[1])
+    return lengths
 
 
 def _random_state(device: torch.device) -> Tensor:
