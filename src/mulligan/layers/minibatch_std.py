@@ -24,6 +24,8 @@ def minibatch_std(x: Tensor, group: int) -> Tensor:
     """
     n = len(x)
     groups = next(g for g in range(max(1, n // group), 0, -1) if n % g == 0)
-    variance = x.float().reshape(groups, n // groups, *x.shape[1:]).var(1, correction=0)
+    grouped = x.float().reshape(groups, n // groups, *x.shape[1:])
+    # not torch's `var`, which over a dimension that is not the last takes forty times as long
+    variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
     deviation = (variance + EPSILON).sqrt().mean((1, 2, 3)).repeat_interleave(n // groups)
     return torch.cat([x, deviation.to(x.dtype).view(n, 1, 1, 1).expand(n, 1, *x.shape[2:])], 1)
