@@ -4,13 +4,15 @@ import math
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.functional import conv2d, linear
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from conftest import tiny_loop
+from mulligan.layers.blur import Blur, upsample
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.maxout import Maxout
 from mulligan.layers.minibatch_std import minibatch_std
+from mulligan.layers.modulated import EPSILON, ModulatedConv2d
 from mulligan.layers.pixelnorm import pixel_norm
 from mulligan.layers.sizes import first_map, square
 from mulligan.layers.spectral import SpectralNorm, spectral_norm
@@ -222,6 +224,108 @@ def test_minibatch_std_of_equal_samples_has_a_finite_gradient() -> None:
     y.sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_equalised_convolutions_of_stride_2(side: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, side, side)
+    for kernel in (1, 3):
+        layer = EqualizedConv2d(3, 4, kernel, stride=2)
+        whole = conv2d(x, layer.weight * layer.scale, layer.bias, padding=kernel // 2)
+        torch.testing.assert_close(layer(x), whole[..., ::2, ::2])
+
+
+# --- resampling and modulation -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gain", [1.0, 4.0])
+def test_blur_by_hand(gain: float) -> None:
+    """Of one bright pixel the filter itself, whose numbers add up to the gain; of a constant the constant."""
+    x = torch.zeros(1, 2, 7, 7)
+    x[0, 1, 3, 3] = 1.0
+    y = Blur(gain)(x)
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    expected = torch.zeros(2, 6, 6)
+    expected[1, 1:5, 1:5] = gain * taps[:, None] * taps / 64
+    assert torch.equal(y[0], expected)
+    assert y.sum().item() == gain
+    flat = Blur(gain)(torch.full((1, 3, 8, 8), 2.5))
+    torch.testing.assert_close(flat[..., 1:-1, 1:-1], torch.full((1, 3, 5, 5), 2.5 * gain))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_constant_stays_one_when_halved(kernel: int) -> None:
+    """Blur, then a convolution of stride 2 whose weights add up to 1: half the side, away from the zeros around."""
+    layer = EqualizedConv2d(1, 1, kernel, stride=2, bias=False)
+    nn.init.constant_(layer.weight, 1 / (layer.scale * kernel * kernel))
+    y = layer(Blur()(torch.full((1, 1, 12, 12), 0.7)))
+    assert y.shape == (1, 1, 6, 6)
+    torch.testing.assert_close(y[..., 1:-1, 1:-1], torch.full((1, 1, 4, 4), 0.7))
+
+
+def test_upsampling_inserts_zeros_and_filters() -> None:
+    torch.manual_seed(0)
+    assert torch.equal(upsample(torch.full((2, 3, 4, 4), 0.7)), torch.full((2, 3, 8, 8), 0.7))
+    x = torch.randn(2, 1, 5, 5)
+    edges_repeated = nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    holes = torch.zeros(2, 1, 15, 15)
+    holes[..., ::2, ::2][..., :7, :7] = edges_repeated
+    torch.testing.assert_close(upsample(x), Blur(gain=4.0)(holes)[..., 1:11, 1:11])
+
+
+def modulated_by_weights(layer: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
+    """Equations 1 and 3 as they are written: weights for each sample, in a convolution with a group for each."""
+    n, a, side = *x.shape[:2], x.shape[-1]
+    s = 1 + layer.style(w)
+    weight = s[:, None, :, None, None] * layer.weight * layer.scale
+    if layer.demodulate:
+        weight = weight / (weight.square().sum((2, 3, 4), keepdim=True) + EPSILON).sqrt()
+    b = weight.shape[1]
+    x = x.reshape(1, n * a, side, side)
+    if layer.blur is None:
+        y = conv2d(x, weight.flatten(0, 1), padding=layer.padding, groups=n)
+    else:
+        y = layer.blur(conv_transpose2d(x, weight.transpose(1, 2).flatten(0, 1), stride=2, groups=n))
+    return y.view(n, b, *y.shape[2:])
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+@pytest.mark.parametrize(("kernel", "up"), [(1, False), (3, False), (3, True)])
+def test_modulating_maps_is_modulating_weights(kernel: int, up: bool, demodulate: bool) -> None:
+    """Output and every gradient."""
+    torch.manual_seed(0)
+    layer = ModulatedConv2d(6, 4, kernel, 5, demodulate=demodulate, up=up)
+    x, w = torch.randn(3, 6, 8, 8, requires_grad=True), torch.randn(3, 5, requires_grad=True)
+    y, expected = layer(x, w), modulated_by_weights(layer, x, w)
+    assert y.shape == (3, 4, *[16 if up else 8] * 2)
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    inputs, towards = [x, w, *layer.parameters()], torch.randn_like(y)
+    gradients = (torch.autograd.grad(way, inputs, towards) for way in (y, expected))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_demodulated_maps_have_unit_variance_whatever_the_style() -> None:
+    torch.manual_seed(0)
+    layer = ModulatedConv2d(32, 16, 3, 8)
+    x, w = torch.randn(4, 32, 64, 64), torch.randn(4, 8) * torch.tensor([0.1, 1.0, 3.0, 30.0])[:, None]
+    variance = layer(x, w)[..., 1:-1, 1:-1].var((2, 3))
+    torch.testing.assert_close(variance, torch.ones(4, 16), atol=0.15, rtol=0)
+    layer.demodulate = False
+    assert layer(x, w).var((2, 3)).max() > 20
+
+
+def test_modulation_under_autocast() -> None:
+    """Maps of bfloat16 for maps of bfloat16, right to its three digits."""
+    torch.manual_seed(0)
+    layer = ModulatedConv2d(64, 8, 3, 8)
+    x, w = torch.randn(2, 64, 32, 32), torch.randn(2, 8)
+    exact = layer(x, w)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x.bfloat16(), w)
+    assert y.dtype == torch.bfloat16
+    assert (y.float() - exact).square().mean().sqrt().item() < 0.01
 
 
 @pytest.mark.parametrize(

@@ -33,17 +33,28 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv2d(nn.Module):
-    """x (N, a, H, W) -> (N, b, H, W): a convolution of odd `kernel`, equalised like EqualizedLinear over its fan-in."""
+    """x (N, a, H, W) -> (N, b, H, W): a convolution of odd `kernel`, equalised like EqualizedLinear over its fan-in.
+
+    Sides are divided by `stride`, and rounded up.
+    """
 
     def __init__(
-        self, a: int, b: int, kernel: int, *, bias: bool = True, gain: float = 1.0, lr_multiplier: float = 1.0
+        self,
+        a: int,
+        b: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        bias: bool = True,
+        gain: float = 1.0,
+        lr_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(b, a, kernel, kernel) / lr_multiplier)
         self.bias = nn.Parameter(torch.zeros(b)) if bias else None
         self.scale, self.lr_multiplier = gain * lr_multiplier / math.sqrt(a * kernel * kernel), lr_multiplier
-        self.padding = kernel // 2
+        self.stride, self.padding = stride, kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias * self.lr_multiplier
-        return conv2d(x, self.weight * self.scale, bias, padding=self.padding)
+        return conv2d(x, self.weight * self.scale, bias, self.stride, self.padding)
