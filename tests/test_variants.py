@@ -26,6 +26,7 @@ CHOICES: list[tuple[str, str, dict[str, Any]]] = [
     ("lsgan", "image", {"code": "pearson"}),
     ("dragan", "points", {"k": 0.0, "c": 0.1}),
     ("r3gan", "image", {"network": "plain"}),
+    ("stylegan2", "image", {"path_weight": 0.0, "mixing": 0.0, "mapping_layers": 8}),
     ("r3gan", "image", {"penalty": "finite"}),
     ("r3gan", "points", {"penalty": "finite", "gamma": 0.1, "gamma_end": 0.01, "lr_end": 1e-5, "burn_in": 100}),
 ]
