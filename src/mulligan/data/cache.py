@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ META = "meta.json"  # written last: an entry that has it is complete
 PARTIAL = ".partial"
 STALE_SECONDS = 24 * 3600  # a partial entry this old was left by a process that died
 Array = npt.NDArray[Any]
+Loaded = TypeVar("Loaded")
 
 
 class CacheError(Mistake):
@@ -70,6 +71,29 @@ def stored(name: str, make: Callable[[Path], dict[str, Any]], *, family: str = "
         shutil.rmtree(partial, ignore_errors=True)
     _tidy(place, family)
     return place
+
+
+def opened(
+    name: str, make: Callable[[Path], dict[str, Any]], load: Callable[[Path], Loaded], *, family: str = ""
+) -> Loaded:
+    """What `load` reads from the entry `name`; an entry that was damaged is made anew.
+
+    Args:
+        name: as for `stored`.
+        make: likewise.
+        load: given the entry's folder; it raises ValueError, or whatever numpy and json do, if the entry is damaged.
+        family: as for `stored`.
+
+    Raises:
+        CacheError: the place cannot be written, or returns other data than was written.
+    """
+    for _ in range(2):
+        place = stored(name, make, family=family)
+        try:
+            return load(place)
+        except (OSError, ValueError, KeyError, EOFError):
+            discard(place)
+    raise CacheError(f"the cache in {folder()} returns other data than was written")
 
 
 def meta(place: Path) -> dict[str, Any]:

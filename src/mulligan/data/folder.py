@@ -46,13 +46,8 @@ def open_folder(
     listing = find(root, name)
     make = partial(_make, listing, size=size, fit=fit, alpha=alpha, progress=progress)
     family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, size, fit, alpha)).encode()])}-"
-    for _ in range(2):  # an entry that was damaged is made anew
-        place = cache.stored(family + listing.key(), make, family=family)
-        try:
-            return _load(place, root, listing)
-        except (OSError, ValueError, KeyError, EOFError):
-            cache.discard(place)
-    raise cache.CacheError(f"the cache in {cache.folder()} returns other data than was written")
+    load = partial(_load, root=root, listing=listing)
+    return cache.opened(family + listing.key(), make, load, family=family)
 
 
 def default_size(short_side: float) -> int:

@@ -74,21 +74,23 @@ def load_arrays(size: int, fit: Fit) -> tuple[dict[str, Array], list[str]]:
 
 def cached(size: int = 28, fit: Fit = "crop") -> Path:
     """The cache's folder with x.npy and y.npy."""
-    return cache.stored(f"mnist-{size}-{content_fingerprint(size)}", partial(_make, size=size, fit=fit))
+    return cache.stored(_entry(size), partial(_make, size=size, fit=fit))
+
+
+def _entry(size: int) -> str:
+    return f"mnist-{size}-{content_fingerprint(size)}"
 
 
 def _mapped(size: int, fit: Fit) -> dict[str, Array]:
-    for _ in range(2):  # an entry that was damaged is made anew
-        place = cached(size, fit)
-        try:
-            x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
-            y = np.load(place / "y.npy", allow_pickle=False)
-            if x.shape == (70_000, 1, size, size) and x.dtype == np.uint8 and y.shape == (70_000,):
-                return {"x": x, "y": y}
-        except (OSError, ValueError, EOFError):
-            pass
-        cache.discard(place)
-    raise cache.CacheError(f"the cache in {cache.folder()} returns other data than was written")
+    return cache.opened(_entry(size), partial(_make, size=size, fit=fit), partial(_load, size=size))
+
+
+def _load(place: Path, *, size: int) -> dict[str, Array]:
+    x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
+    y = np.load(place / "y.npy", allow_pickle=False)
+    if x.shape != (70_000, 1, size, size) or x.dtype != np.uint8 or y.shape != (70_000,):
+        raise Mistake("the parts of the cache entry have another shape")
+    return {"x": x, "y": y}
 
 
 def _make(place: Path, *, size: int, fit: Fit) -> dict[str, Any]:
