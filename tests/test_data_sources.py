@@ -215,6 +215,28 @@ def test_names_and_describe_agree_with_the_sources() -> None:
     assert [row["name"] for row in data.describe()] == data.names()
 
 
+# --- the first so many ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mnist", "stacked", "ring"])
+def test_limit_keeps_the_first_of_train_alone(name: str) -> None:
+    whole, few = data.open_source(name), data.open_source(name, limit=300)
+    assert (len(few.train), len(few.held_out), len(few.test)) == (300, len(whole.held_out), len(whole.test))
+    first = whole.train.fetch(np.arange(300))
+    assert all(torch.equal(rows, first[key]) for key, rows in everything(few.train).items())
+    labels = few.train.labels()
+    assert labels is None or labels.tolist() == first["y"].tolist()
+    assert few.fingerprint not in (whole.fingerprint, data.open_source(name, limit=301).fingerprint)
+    assert few.notes[-1].startswith("Training sees the first 300 of ")
+
+
+def test_limit_is_reported_by_check() -> None:
+    report = data.check("ring", limit=300)
+    assert report.counts == {"train": 300, "held_out": 10_000, "test": 10_000, "total": 20_300}
+    assert any("first 300 of 100,000" in note for note in report.notes)
+    assert any("300 points to train on are few" in warning for warning in report.warnings)
+
+
 # --- the cache ----------------------------------------------------------------------------------------------
 
 
@@ -315,6 +337,8 @@ def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("mnist", {"size": 0}, "--size 0: between 4 and 2048"),
         ("mnist", {"fit": "corp"}, "did you mean crop"),
         ("mnist", {"alpha": True}, "no transparency"),
+        ("ring", {"limit": 1}, "--limit 1: train on 2 samples at least"),
+        ("mnist", {"limit": 50_001}, "--limit 50001: mnist has 50,000 samples to train on"),
         ("grid", {"size": 64}, "points, not images"),
         ("ring", {"alpha": True}, "points, not images"),
     ],

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import TINY_DCGAN, Command, differences, processes, separate, start, tree
+from conftest import TINY_DCGAN, TINY_GAN, Command, differences, processes, separate, start, tree
 from mulligan import checkpoint
+from mulligan.model import Model
 from mulligan.train import resume, train
 
 # rounds of under a millisecond, and looks that are cheap: the kills fall into all of them
@@ -195,6 +196,7 @@ def test_two_whole_checkpoints_stay_beside_a_damaged_one(own_run: Path, mulligan
         (["--batch", "16"], "--batch 16"),
         (["--seed", "1"], "--seed 1"),
         (["--data", "ring"], "--data ring"),
+        (["--limit", "50"], "--limit 50"),
         (["--ema", "0"], "--ema 0"),
         (["--k", "2"], "--k 2"),
         (["--loss", "saturating"], "--loss saturating"),
@@ -219,6 +221,26 @@ def test_another_system_is_refused_by_name(own_run: Path, mulligan: Command) -> 
     assert before.items() - tree(own_run).items() <= {
         (k, v) for k, v in before.items() if k.split(".")[-1] in ("jsonl", "html", "gif")
     }
+
+
+def test_a_limit_is_kept(tmp_path: Path, mulligan: Command) -> None:
+    words = ("--look-every", "2", *TINY_GAN)
+    run = tmp_path / "run"
+    assert (
+        mulligan("train", "gan", "--data", "ring", "--limit", "40", "--rounds", "2", "--out", run, *words).status == 0
+    )
+    assert json.loads((run / "config.json").read_text())["data"]["limit"] == 40
+    assert len(Model.load(run).source().train) == 40
+    assert mulligan("train", "--resume", run, "--rounds", "3").status == 0
+    assert "began with 40" in mulligan("train", "--resume", run, "--limit", "41").mistake()
+
+
+def test_a_run_from_before_an_option_of_data_goes_on(own_run: Path, mulligan: Command) -> None:
+    config = json.loads((own_run / "config.json").read_text())
+    del config["data"]["limit"]
+    (own_run / "config.json").write_text(json.dumps(config))
+    assert "--limit 50" in mulligan("train", "--resume", own_run, "--limit", "50").mistake()
+    assert mulligan("train", "--resume", own_run, "--rounds", "8").status == 0
 
 
 def test_rounds_and_minutes_may_change(own_run: Path, mulligan: Command) -> None:

@@ -47,6 +47,7 @@ class Data(Options):
     size: int | None = Field(default=None, ge=4, le=2048, description="side of the images in px")
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="how images become square")
     alpha: bool = Field(default=False, description="keep transparency as a fourth channel")
+    limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
 
 
 class Auto(Options):

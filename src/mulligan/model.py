@@ -114,7 +114,8 @@ def reopen(config: dict[str, Any], directory: Path, progress: Progress | None = 
         ValueError: it is gone, or no longer what it was.
     """
     data = config["data"]
-    source = open_source(data["data"], **{k: data[k] for k in Data.model_fields if k != "data"}, progress=progress)
+    options = {k: data[k] for k in Data.model_fields if k in data and k != "data"}  # an older run lacks the newest
+    source = open_source(data["data"], **options, progress=progress)
     if source.fingerprint != data["fingerprint"]:
         raise Mistake(
             f"{data['data']} is no longer the data of {directory} (fingerprint {source.fingerprint}, "

@@ -40,7 +40,8 @@ class Quick:
         self.source = source
         # A split of one image is taken twice: a point is a Gaussian too.
         quick = self.extractor.quick // self.extractor.passes(source)
-        self.n = max(2, min(n or quick, len(source.splits[split])))
+        # no more than train has either: the floor must not be measured on repetitions
+        self.n = max(2, min(n or quick, len(source.splits[split]), len(source.train)))
         real = self._real(source.splits[split])
         self.real: Gaussian = gaussian(real)
         # With fewer samples than features the distance is quicker from the features themselves.

@@ -74,7 +74,7 @@ def _resume(words: list[str], folder: str) -> int:
     from mulligan.train import resume, whole_path, whole_system
 
     stored = RunDir.open(folder).config
-    flat = {**stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
+    flat = {**Data().model_dump(), **stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
     models: list[type[Options]] = [Train, Data, Run, AsJson, registry.load(stored["system"]).Config]
     told = {k: v for k, v in flat.items() if any(k in m.model_fields for m in models)}
     told |= {"out": None, "from_": None}

@@ -66,6 +66,7 @@ def open_source(
     size: int | None = None,
     fit: Fit = "crop",
     alpha: bool = False,
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Source:
     """Open a source: one of `names()`, a folder of images, or a .npy, .npz or .csv file.
@@ -76,14 +77,15 @@ def open_source(
         fit: how an image that is not square becomes so: its middle (crop), whole with white edges (pad) or
             distorted (stretch).
         alpha: keep transparency as a fourth channel instead of laying the image on white.
-        progress: told how far it is while a folder is decoded for the first time.
+        limit: train on the first so many samples only; None: on all. The other splits stay whole.
+        progress: told how far it is while images are decoded, drawn or fetched for the first time.
 
     Raises:
         ValueError: in one line with value, rule and mend.
     """
     from mulligan.data.opening import open_any
 
-    return open_any(spec, size=size, fit=fit, alpha=alpha, progress=progress)
+    return open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, progress=progress)
 
 
 def check(
@@ -92,6 +94,7 @@ def check(
     size: int | None = None,
     fit: Fit = "crop",
     alpha: bool = False,
+    limit: int | None = None,
     conditional: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -102,6 +105,7 @@ def check(
         size: likewise.
         fit: likewise.
         alpha: likewise.
+        limit: likewise.
         conditional: whether a system that needs at least two classes is to be trained.
         progress: likewise.
 
@@ -110,7 +114,7 @@ def check(
     """
     from mulligan.data.examine import examine
 
-    return examine(spec, size=size, fit=fit, alpha=alpha, conditional=conditional, progress=progress)
+    return examine(spec, size=size, fit=fit, alpha=alpha, limit=limit, conditional=conditional, progress=progress)
 
 
 def get(name: str) -> Path:

@@ -15,7 +15,7 @@ from mulligan.data.opening import locate, open_any
 from mulligan.data.source import Source, content_keys
 from mulligan.signals import Signal
 
-FEW = 500  # below this a discriminator learns the images by heart within minutes
+FEW = 400  # to train on; below this a discriminator learns them by heart within minutes
 IMBALANCE = 10.0  # largest class over smallest
 MANY_DUPLICATES = 0.05
 EXTREME_ASPECT = 2.5
@@ -103,14 +103,21 @@ def _most(histogram: dict[str, int]) -> str:
 
 
 def examine(
-    spec: str, *, size: int | None, fit: Fit, alpha: bool, conditional: bool, progress: Progress | None
+    spec: str,
+    *,
+    size: int | None,
+    fit: Fit,
+    alpha: bool,
+    limit: int | None,
+    conditional: bool,
+    progress: Progress | None,
 ) -> Report:
     """See `mulligan.data.check`."""
     report = Report(spec)
     if spec not in names():
         locate(spec)  # a name or path that is not there is the caller's mistake, not the data's
     try:
-        source = open_any(spec, size=size, fit=fit, alpha=alpha, progress=progress)
+        source = open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, progress=progress)
     except ValueError as error:
         report.problems.append(str(error))
         return report
@@ -256,8 +263,10 @@ def _judge(report: Report, source: Source) -> None:
     distinct = n - report.exact_duplicates
     if distinct < 2:
         report.problems.append(f"all {n} {what} are the same: there is nothing to learn")
-    if n < FEW:
-        report.warnings.append(f"{n} {what} are few (below {FEW}): the discriminator will know them by heart")
+    if (seen := report.counts["train"]) < FEW:
+        report.warnings.append(
+            f"{seen} {what} to train on are few (below {FEW}): the discriminator will know them by heart"
+        )
     if report.exact_duplicates > MANY_DUPLICATES * n:
         report.warnings.append(f"{report.exact_duplicates:,} of {n:,} {what} are exact duplicates: take them out")
     if (report.near_duplicates or 0) > MANY_DUPLICATES * n:

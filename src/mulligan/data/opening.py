@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -10,18 +11,41 @@ import numpy as np
 
 from mulligan.config import nearest
 from mulligan.data import Fit, Progress, cache, names
-from mulligan.data.source import Source
+from mulligan.data.source import Head, Source, fingerprint
 from mulligan.errors import Mistake
 
 MIN_SIZE, MAX_SIZE = 4, 2048
+MIN_LIMIT = 2
 ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
 
 
-def open_any(spec: str, *, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
+def open_any(
+    spec: str, *, size: int | None, fit: Fit, alpha: bool, limit: int | None, progress: Progress | None
+) -> Source:
     """See `mulligan.data.open_source`."""
-    _check_options(size, fit)
-    if spec in names():
-        return _built_in(spec, size, fit, alpha)
+    _check_options(size, fit, limit)
+    source = _built_in(spec, size, fit, alpha) if spec in names() else _of_the_user(spec, size, fit, alpha, progress)
+    return source if limit is None else limited(source, limit)
+
+
+def limited(source: Source, n: int) -> Source:
+    """The same source with the first n rows of train alone; held_out and test stay whole.
+
+    Raises:
+        ValueError: train has fewer.
+    """
+    has = len(source.train)
+    if n > has:
+        raise Mistake(f"--limit {n}: {source.name} has {has:,} samples to train on; leave it out or lower it")
+    return replace(
+        source,
+        train=Head(source.train, n),
+        fingerprint=fingerprint([source.fingerprint.encode(), f"first {n}".encode()]),
+        notes=[*source.notes, f"Training sees the first {n:,} of {has:,} samples (--limit)."],
+    )
+
+
+def _of_the_user(spec: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
     path = locate(spec)
     if path.is_dir():
         from mulligan.data.folder import open_folder
@@ -87,11 +111,13 @@ def _listed(place: Path) -> list[Path]:
         return []
 
 
-def _check_options(size: int | None, fit: str) -> None:
+def _check_options(size: int | None, fit: str, limit: int | None) -> None:
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
         raise Mistake(f"--size {size}: between {MIN_SIZE} and {MAX_SIZE} px; try 64")
     if fit not in get_args(Fit):
         raise Mistake(f"--fit {fit}: not known{nearest(fit, get_args(Fit))}")
+    if limit is not None and limit < MIN_LIMIT:
+        raise Mistake(f"--limit {limit}: train on {MIN_LIMIT} samples at least; try 300")
 
 
 def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:

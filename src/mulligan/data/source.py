@@ -71,6 +71,24 @@ class ArraySplit(Split):
         return np.asarray(self.arrays["y"][self.rows]) if "y" in self.arrays else None
 
 
+class Head(Split):
+    """The first n rows of a split."""
+
+    def __init__(self, split: Split, n: int) -> None:
+        assert n <= len(split), (n, len(split))
+        self.split, self.n = split, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        return self.split.fetch(index)
+
+    def labels(self) -> Array | None:
+        y = self.split.labels()
+        return None if y is None else y[: self.n]
+
+
 def to_tensor(rows: Array) -> Tensor:
     """uint8 to float32 in [-1, 1] (u / 127.5 - 1); float32 and int64 as they are."""
     tensor = torch.from_numpy(rows)
