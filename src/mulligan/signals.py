@@ -22,14 +22,14 @@ class Signal:
 
     Tensors are float32 in [-1, 1] unless `range` says otherwise: image (N, C, H, W), audio (N, C, T),
     video (N, C, T, H, W), voxels (N, 1, D, H, W); points are (N, D) real numbers (range None); a label is
-    int64 (N,) in range (0, n_classes - 1).
+    int64 (N,) in range (0, n_classes - 1); tags are (N, T) in range (0, 1): 1.0 where a tag is true, else 0.0.
 
     Attributes:
         kind: one of KINDS.
         shape: the shape without the batch; None where any size will do (in `needs`).
         range: smallest and largest value, or None for the whole real line.
         rate: samples or frames a second, for audio and video.
-        names: of a label's classes or a points' columns, where known.
+        names: of a label's classes or a points' columns, where known; of tags always.
         offset: of points, one number a column; the user's unit is `offset + scale * x`.
         scale: see offset.
     """
@@ -96,4 +96,6 @@ def match(needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, s
 def _mend(key: str) -> str:
     if key == "y":
         return "; put the images of each class in a folder of its own"
+    if key == "tags":
+        return "; --data characters supplies them"
     return ""

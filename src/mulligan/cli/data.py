@@ -43,15 +43,16 @@ def _data_list(words: list[str]) -> int:
 
     options = parse(data, words, [AsJson], "list")
     sources = describe()
-    lines = [f"{source['name']:8} {source['about']} ({source['kind']}; {source['licence']})" for source in sources]
+    lines = [f"{source['name']:10} {source['about']} ({source['kind']}; {source['licence']})" for source in sources]
     answer(options["json_"], {"sources": sources}, lines)
     return 0
 
 
 def _data_get(words: list[str]) -> int:
     from mulligan.data import get
+    from mulligan.display import counting
 
-    print(get(parse(data, words, [DataName], "get")["name"]))
+    print(get(parse(data, words, [DataName], "get")["name"], progress=counting))
     return 0
 
 

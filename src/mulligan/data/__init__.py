@@ -17,6 +17,12 @@ Fit = Literal["crop", "pad", "stretch"]
 Progress = Callable[[str, int, int], None]  # what is being done, how many are, how many in all
 
 _BUILT_IN: dict[str, dict[str, Any]] = {
+    "characters": {
+        "kind": "image 3x64x64, 21 tags",
+        "counts": {"train": 10_000, "held_out": 2_000, "test": 2_000},
+        "licence": "CC BY 4.0",
+        "about": "drawn faces tagged with hair colour, eye colour, length and style of hair, glasses",
+    },
     "mnist": {
         "kind": "image 1x28x28, 10 classes",
         "counts": {"train": 50_000, "held_out": 10_000, "test": 10_000},
@@ -117,12 +123,12 @@ def check(
     return examine(spec, size=size, fit=fit, alpha=alpha, limit=limit, conditional=conditional, progress=progress)
 
 
-def get(name: str) -> Path:
+def get(name: str, *, progress: Progress | None = None) -> Path:
     """Lay a built-in source into the cache and return the folder with its .npy files.
 
     Raises:
-        ValueError: no such name, or the cache cannot be written.
+        ValueError: no such name, what makes or fetches it is missing, or the cache cannot be written.
     """
     from mulligan.data.opening import materialise
 
-    return materialise(name)
+    return materialise(name, progress)

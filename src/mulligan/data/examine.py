@@ -39,6 +39,7 @@ class Report:
         aspect: width over height: smallest, median, largest; empty for points.
         modes: Pillow's modes of the originals (L, RGB, P ...) and how often.
         classes: images of each class.
+        tags: images with each tag.
         exact_duplicates: rows equal to an earlier one.
         near_duplicates: images that differ from an earlier one by next to nothing; None if not looked for.
         unreadable: files that were skipped, and why.
@@ -54,6 +55,7 @@ class Report:
     aspect: list[float] = field(default_factory=list)
     modes: dict[str, int] = field(default_factory=dict)
     classes: dict[str, int] = field(default_factory=dict)
+    tags: dict[str, int] = field(default_factory=dict)
     exact_duplicates: int = 0
     near_duplicates: int | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Report:
             ("aspect", "{0:.2f} to {2:.2f}, median {1:.2f}".format(*self.aspect) if self.aspect else ""),
             ("modes", _most(self.modes)),
             ("classes", _most(self.classes)),
+            ("tags", _most(self.tags, 40)),
             ("duplicates", self._duplicates()),
             ("unreadable", "; ".join(f"{f} ({why})" for f, why in self.unreadable.items())),
             *(("note", note) for note in self.notes),
@@ -97,9 +100,9 @@ class Report:
         return f"{self.exact_duplicates:,} exact{near}"
 
 
-def _most(histogram: dict[str, int]) -> str:
-    shown = ", ".join(f"{key}: {n:,}" for key, n in list(histogram.items())[:12])
-    return shown + (f", and {len(histogram) - 12} more" if len(histogram) > 12 else "")
+def _most(histogram: dict[str, int], at_most: int = 12) -> str:
+    shown = ", ".join(f"{key}: {n:,}" for key, n in list(histogram.items())[:at_most])
+    return shown + (f", and {len(histogram) - at_most} more" if len(histogram) > at_most else "")
 
 
 def examine(
@@ -124,6 +127,8 @@ def examine(
     _describe(report, source)
     _find_duplicates(report, source, progress)
     _classes(report, source, conditional)
+    if "tags" in source.signals:
+        report.tags = _tag_counts(source)
     _judge(report, source)
     return report
 
@@ -168,6 +173,11 @@ def _histogram(source: Source, signal: Signal) -> dict[str, int]:
     return dict(zip(titles, counts.tolist(), strict=True))
 
 
+def _tag_counts(source: Source) -> dict[str, int]:
+    counts = torch.stack([tags.sum(0, dtype=torch.int64) for tags in _batches(source, "tags")]).sum(0)
+    return dict(zip(source.signals["tags"].names, counts.tolist(), strict=True))
+
+
 # --- duplicates ---------------------------------------------------------------------------------------------
 
 
@@ -176,7 +186,7 @@ def _find_duplicates(report: Report, source: Source, progress: Progress | None) 
     hashes: list[Array] = []
     thumbs: list[Array] = []
     picture = source.signals["x"].kind == "image"
-    for x in _batches(source):
+    for x in _batches(source, "x"):
         keys += content_keys(x.numpy())
         if picture and len(keys) <= NEAR_LIMIT:
             hashes.append(difference_hash(x))
@@ -192,10 +202,11 @@ def _find_duplicates(report: Report, source: Source, progress: Progress | None) 
     report.near_duplicates = near_duplicates(*distinct, progress)
 
 
-def _batches(source: Source) -> Iterator[torch.Tensor]:
+def _batches(source: Source, key: str) -> Iterator[torch.Tensor]:
+    """One signal of every sample, of all splits."""
     for split in source.splits.values():
         for start in range(0, len(split), FETCH):
-            yield split.fetch(np.arange(start, min(start + FETCH, len(split))))["x"]
+            yield split.fetch(np.arange(start, min(start + FETCH, len(split))))[key]
 
 
 def _first_of_each(keys: list[bytes]) -> Array:

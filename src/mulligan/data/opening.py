@@ -24,7 +24,8 @@ def open_any(
 ) -> Source:
     """See `mulligan.data.open_source`."""
     _check_options(size, fit, limit)
-    source = _built_in(spec, size, fit, alpha) if spec in names() else _of_the_user(spec, size, fit, alpha, progress)
+    open_it = _built_in if spec in names() else _of_the_user
+    source = open_it(spec, size, fit, alpha, progress)
     return source if limit is None else limited(source, limit)
 
 
@@ -127,29 +128,30 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
         raise Mistake(f"--alpha: {spec} holds points, not images; leave it out")
 
 
-def _built_in(name: str, size: int | None, fit: Fit, alpha: bool) -> Source:
-    if name in ("mnist", "stacked"):
-        if alpha:
-            raise Mistake(f"--alpha: {name} has no transparency; leave it out")
-        from mulligan.data.mnist import open_mnist
-        from mulligan.data.stacked import open_stacked
+def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
+    from mulligan.data import characters, mnist, stacked, toy
 
-        return open_mnist(size=size, fit=fit) if name == "mnist" else open_stacked(size=size, fit=fit)
-    from mulligan.data.toy import OPEN
+    if name in toy.OPEN:
+        _no_picture_options(name, size, alpha)
+        return toy.OPEN[name]()
+    if alpha:
+        raise Mistake(f"--alpha: {name} has no transparency; leave it out")
+    if name == "characters":
+        return characters.open_characters(size=size, progress=progress)
+    return mnist.open_mnist(size=size, fit=fit) if name == "mnist" else stacked.open_stacked(size=size, fit=fit)
 
-    _no_picture_options(name, size, alpha)
-    return OPEN[name]()
 
-
-def materialise(name: str) -> Path:
+def materialise(name: str, progress: Progress | None) -> Path:
     """See `mulligan.data.get`."""
     if name not in names():
         raise Mistake(f"there is no built-in source {name!r}{nearest(name, names())}")
-    from mulligan.data import mnist
+    from mulligan.data import characters, mnist
 
     if name == "mnist":
         return mnist.cached()
-    source = _built_in(name, None, "crop", False)
+    if name == "characters":
+        return characters.cached(progress=progress)
+    source = _built_in(name, None, "crop", False, progress)
     return cache.stored(f"{name}-{source.fingerprint}", partial(_write, source=source))
 
 

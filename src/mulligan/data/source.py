@@ -46,7 +46,7 @@ class Split(ABC):
 
     @abstractmethod
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        """The rows `index` (N,) as CPU tensors: x float32, images in [-1, 1]; y int64 (N,)."""
+        """The rows `index` (N,) as CPU tensors: x float32, images in [-1, 1]; y int64 (N,); tags float32 (N, T)."""
 
     def labels(self) -> Array | None:
         """All labels (len,), int64, without touching x; None where there are none."""
