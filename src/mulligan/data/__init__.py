@@ -23,6 +23,12 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "licence": "CC BY 4.0",
         "about": "drawn faces tagged with hair colour, eye colour, length and style of hair, glasses",
     },
+    "emoji": {
+        "kind": "image 3x64x64, 9 classes",
+        "counts": {"train": 1_521, "held_out": 194, "test": 191},
+        "licence": "Apache-2.0",
+        "about": "Noto emoji as sprites in their categories, fetched by npm",
+    },
     "mnist": {
         "kind": "image 1x28x28, 10 classes",
         "counts": {"train": 50_000, "held_out": 10_000, "test": 10_000},
