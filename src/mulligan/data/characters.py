@@ -30,7 +30,8 @@ PACKAGES = ("dicebear-core==10.7.0", "dicebear-styles==10.6.0", "resvg-py==0.5.0
 SIZE = 64
 SEED = 7
 ROWS = {"train": (0, 10_000), "held_out": (10_000, 12_000), "test": (12_000, 14_000)}
-ZOOM = 1.15  # of the style's canvas: at 32 px an iris is two pixels wide
+ZOOM = (1.05, 1.2)  # of the style's canvas: at 32 px an iris is two pixels wide
+TILT = (-10.0, 10.0)  # in degrees; upright faces would differ too little from each other
 
 HAIR_COLOURS = {
     "black hair": "#17141c",
@@ -135,6 +136,9 @@ def character(number: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     def pick(parts: Sequence[Part]) -> Part:
         return parts[int(state.random_sample() * len(parts))]
 
+    def between(low: float, high: float) -> float:
+        return low + (high - low) * state.random_sample()
+
     hair, hair_colour = pick(tuple(HAIR)), pick(tuple(HAIR_COLOURS))
     eyes, eye_colour = pick(EYES), pick(tuple(EYE_COLOURS))
     glasses = pick(GLASSES)
@@ -150,7 +154,9 @@ def character(number: int) -> tuple[dict[str, Any], tuple[str, ...]]:
         "mouthVariant": pick(MOUTHS),
         "earringsProbability": 0,
         "detailsProbability": 0,
-        "scale": ZOOM,
+        "flip": pick(("none", "horizontal")),
+        "rotate": between(*TILT),
+        "scale": between(*ZOOM),
     }
     return options, (hair_colour, eye_colour, *HAIR[hair], *(["glasses"] if glasses else []))
 
