@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.blur import Blur, upsample
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
@@ -83,6 +83,7 @@ class StyleGAN2(Typical):
         layers = config.mapping_layers or (2 if size <= 64 else 8)
         self.G = Generator(channels, size, config.z_dim, config.width, layers)
         self.D = Discriminator(channels, size, config.width)
+        self.augment_d()
         self.gamma = 0.0002 * size**2 / config.batch if config.gamma is None else config.gamma
         self.register_buffer("path_mean", torch.zeros(()))
 
@@ -107,7 +108,9 @@ class StyleGAN2(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         # real and fake pass apart: the minibatch standard deviation must not see them mixed
-        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"]))))
+        real, fake = self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"])))
+        self.watch(real)
+        return losses.d_minimax(real, fake)
 
     def r1_loss(self, batch: Batch) -> Terms:
         return {"r1": self.config.r1_every * self.gamma / 2 * gradient_penalty(self.D, batch["x"])}
