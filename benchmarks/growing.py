@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from characters import open_characters
 from grid import beside
-from mulligan import samples
+from mulligan import pictures
+from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.look import observing
 from mulligan.metrics.sliced_wasserstein import patch_distances
-from runner import RESULTS, Case, Chart, Contestant, Json, Metrics, Question, main
+from runner import Case, Chart, Contestant, Json, Metrics, Question, main
 
 SECONDS = 200.0
 SEEDS = (0, 1, 2)
@@ -52,17 +53,15 @@ def references(source: Source) -> dict[str, Metrics]:
     return {metric: {"real data": real[metric], "trivial": trivial[metric]} for metric in real}
 
 
-def side_by_side(contestants: list[Contestant], out: Path) -> None:
+def side_by_side(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed."""
     if contestants[0].case.seed != SEEDS[0]:
         return
-    pictures = []
+    shown = []
     for c in contestants:
         with observing(c.system), c.loop.average.swapped():
-            pictures.append(samples.look_grid(c.generate(36)))
-    folder = Path(__file__).parent.parent / "docs" / "figures" if out == RESULTS else out
-    folder.mkdir(parents=True, exist_ok=True)
-    beside(pictures, [c.case.name for c in contestants]).save(folder / "growing.png")
+            shown.append(pictures.look_grid(c.generate(36)))
+    beside(shown, [c.case.name for c in contestants]).save(folder / "growing-samples.png")
 
 
 QUESTION = Question(
@@ -73,7 +72,7 @@ QUESTION = Question(
         for seed in SEEDS
         for name, config in CONTESTANTS
     ),
-    opens=lambda name: open_characters(SIZE),
+    opens=partial(open_source, size=SIZE),
     judge=judge,
     references=references,
     charts=(Chart(MEAN, log=True), *(Chart(level(side), log=True) for side in LEVELS)),

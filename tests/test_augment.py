@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import Command, bare_loop, differences, entered, everything, tiny_loop, tiny_system
+from conftest import CASES, Command, bare_loop, differences, entered, everything, tiny_loop, tiny_system
 from mulligan import augment, checkpoint
 from mulligan.augment import LIMIT, SPEED, Augment
 from mulligan.look import observing
@@ -14,7 +14,7 @@ from mulligan.look import observing
 ALL = torch.ones(6, 1, 1, 1)
 NONE = torch.zeros(6, 1, 1, 1)
 TRANSFORMS = [augment.brightness, augment.saturation, augment.contrast, augment.translation, augment.cutout]
-IMAGE_SYSTEMS = ["dcgan", "dragan", "gan", "lsgan", "pokegan", "r3gan", "sngan", "wgan", "wgan_gp"]
+IMAGE_SYSTEMS = sorted({name for name, kind in CASES if kind == "image"})
 
 
 def pictures(channels: int = 3, side: int = 16) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
-from mulligan.config import Config as BaseConfig
+from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.minibatch_std import minibatch_std
@@ -71,6 +71,7 @@ class ProGAN(Typical):
         side, doublings = first_map(self.size)
         self.G = Generator(channels, side, config.z_dim, config.width)
         self.D = Discriminator(channels, side, config.width, config.group)
+        self.augment_d()
         # α, the weight of what is fading in; a buffer, since samples from a checkpoint must be of its moment
         self.register_buffer("alpha", torch.ones(()))
         self.began, self.fade = 0, 1  # images seen when the stage began; images that its fade lasts
@@ -104,6 +105,7 @@ class ProGAN(Typical):
         self.alpha.fill_(0.0 if self.G.fading else 1.0)
 
     def get_extra_state(self) -> dict[str, int]:
+        """Counts of this run, which no other run takes over with the weights."""
         return {"began": self.began, "fade": self.fade}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
@@ -111,11 +113,12 @@ class ProGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         c = self.config
-        if self.G.fading:
+        if self.G.fading:  # D plays first in a round, and G with the same α
             self.alpha.fill_(min(1.0, (self.images - self.began) / self.fade))
         real, fake = self.real(batch["x"]), self.fake(len(batch["x"]))
         # apart, since D compares the samples of a pass with each other
         real_logits, fake_logits = self.discriminate(real), self.discriminate(fake)
+        self.watch(real_logits - fake_logits)  # a critic has no zero
         return {
             **losses.d_wasserstein(real_logits, fake_logits),
             "gp": c.gp_weight * lipschitz_penalty(self.discriminate, mix(real, fake)),
