@@ -16,6 +16,7 @@ from torch import Tensor
 
 import default_lr
 import digits
+from characters import open_characters
 from frechet import Distance
 from mulligan import auto
 from mulligan.data import open_source
@@ -30,7 +31,7 @@ from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 SECONDS_IMAGES, SECONDS_POINTS = 120.0, 40.0
 SEEDS = (0, 1, 2)
 N = 2_000
-IMAGES, POINTS = ("mnist", "stacked", "characters-32"), ("ring", "grid")
+IMAGES, POINTS = ("mnist", "stacked", "characters"), ("ring", "grid")
 FD, STRAY = "distance (FD)", "share of mass out of place"
 MODES = "modes of 1000"
 
@@ -48,9 +49,7 @@ PLANE: dict[str, Json] = {
 
 
 def opens(name: str) -> Source:
-    """`characters-32` is the source `characters` at 32 px."""
-    source, _, size = name.partition("-")
-    return open_source(source, size=int(size) if size else None)
+    return open_characters() if name == "characters" else open_source(name)
 
 
 def judge(source: Source) -> Callable[[Contestant], Metrics]:
