@@ -9,9 +9,9 @@ D minimises softplus(-D(x)) + softplus(D(G(z))), G softplus(-D(G(z))), both with
 Such lazy penalties are steps of their own, so Adam's rate and betas are corrected (appendix B).
 
 Differs: CPU-sized by default (widths 64 to 16, z of 64 dimensions; the paper's are 512 to 32, and 512); up to 64 px
-the mapping has 2 layers, as the authors' later configuration for CIFAR-10, and γ follows that paper's rule (2006.06676);
-the learning rate is four times theirs, for small networks in short runs (docs/log.md); each sample has its own crossover where styles mix, not each batch; D learns from the fakes that G
-has just learned from.
+the mapping has 2 layers, as the authors' later configuration for CIFAR-10, and γ follows that paper's rule
+(2006.06676); the learning rate is four times theirs, for small networks in short runs (docs/log.md); each sample has
+its own crossover where styles mix, not each batch; D learns from the fakes that G has just learned from.
 """
 
 from __future__ import annotations
