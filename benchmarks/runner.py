@@ -34,7 +34,7 @@ from mulligan import __version__
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.runtime import Runtime
-from race import SLICE, Case, Contestant, race
+from race import SLICE, Case, Contestant, race, training_clock
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
@@ -195,6 +195,7 @@ def _result(question: Question, c: Contestant, group: list[Case]) -> Json:
         "measured": c.measured,
         "raced_with": [other.name for other in group if other.name != c.case.name],
         "slice": SLICE,
+        "clock": training_clock().__name__,
         "device": c.loop.runtime.describe(),
         **stamp(),
     }
