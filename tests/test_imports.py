@@ -126,7 +126,7 @@ UPDATES = {
         "penalties.py",  # on the input x, for its gradient; no parameter
         "model.py",  # a model that only generates learns nothing
         "evaluate.py",
-        "metrics/digits.py",
+        "metrics/shipped.py",
         "metrics/efficientnet.py",
         "metrics/inception.py",
         "metrics/features.py",  # likewise judges
