@@ -154,14 +154,14 @@ def spoilt(x: Tensor, generator: Generator) -> Tensor:
 
 def fit(
     judge: nn.Module, loss: Callable[[Tensor, Generator], Tensor], n: int, epochs: int, stop: int | None,
-    batch: int = 128,
+    batch: int = 128, seed: int = SEED,
 ) -> None:  # fmt: skip
     """Adam with decoupled decay and one cycle of the learning rate; `loss` is of some of n rows."""
     judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (n // batch)
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, pct_start=0.2)
-    generator = Generator().manual_seed(SEED)
+    generator = Generator().manual_seed(seed)
     started = time.monotonic()
     for step in range(steps if stop is None else stop):
         at = step % (n // batch)

@@ -32,6 +32,10 @@ VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
     "train": {"options": [cli.train.Train, cli.parsing.AsJson], "data": [Data], "run": [Run]},
     "sample": {"options": [cli.sample.Sample]},
     "walk": {"options": [cli.sample.Walk]},
+    "project": {"options": [cli.latent.Project]},
+    "edit": {"options": [cli.latent.Edit]},
+    "arithmetic": {"options": [cli.latent.Arithmetic]},
+    "mix": {"options": [cli.latent.Mix]},
     "evaluate": {"options": [cli.evaluate.Evaluate]},
     "compare": {"options": [cli.evaluate.Compare]},
 }

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mulligan.data.characters import TAGS
+from mulligan.data.characters import EYE_COLOURS, HAIR_COLOURS, STYLES, TAGS
 from mulligan.metrics import shipped
 
 WEIGHTS = shipped.JUDGES / "tags.safetensors"
 SIDE = 32  # px; an iris is two pixels wide
+# Tags of which the data hold one and not the others, or that are one part's doing: a part of hair is what has a style.
+GROUPS = (tuple(HAIR_COLOURS), tuple(EYE_COLOURS), STYLES, ("glasses",))
 
 
 class TagJudge(nn.Module):
