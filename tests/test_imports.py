@@ -95,7 +95,16 @@ def test_imports_go_one_way(file: Path) -> None:
         return
     upwards = {other for other in used if layer(other) > layer(room)}
     if file in (SOURCE / "registry.py", SOURCE / "__init__.py"):
-        upwards -= {"game", "train", "model", "evaluate"}  # inside functions: the class to look for, lazy names
+        upwards -= {
+            "game",
+            "train",
+            "model",
+            "evaluate",
+            "arithmetic",
+            "edit",
+            "mixing",
+            "project",
+        }  # inside functions: the class to look for, lazy names
     assert upwards == set()
 
 

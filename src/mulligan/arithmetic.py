@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,7 @@ from mulligan.tagger import Tagger, tagger_of
 N_SAMPLES = 3000  # whose tags are read
 LEAST = 5  # of them that an operand is the mean of
 NOISE = 0.25  # uniform, either way, in the space's standard deviations: the paper's
-SIGN = re.compile(r"(?:^\s*|\s+)([+-])\s+")
+SIGNS = {"+": 1, "-": -1}
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,17 @@ def parsed(expression: str) -> list[tuple[int, str]]:
     """Signs and names, in order.
 
     Raises:
-        ValueError: a sign without a name beside it, or no name at all.
+        ValueError: a sign without a name behind it, or no name at all.
     """
-    _, *parts = SIGN.split(expression if SIGN.match(expression) else f"+ {expression}")
-    terms = [(1 if sign == "+" else -1, name.strip()) for sign, name in zip(parts[::2], parts[1::2], strict=True)]
-    if any(not name or name in "+-" for _, name in terms):
+    words = expression.split()
+    if not words or words[0] not in SIGNS:
+        words = ["+", *words]
+    starts = [i for i, word in enumerate(words) if word in SIGNS]
+    terms = [
+        (SIGNS[words[start]], " ".join(words[start + 1 : end]))
+        for start, end in zip(starts, [*starts[1:], len(words)], strict=True)
+    ]
+    if not all(name for _, name in terms):
         raise Mistake(f'{expression!r}: write tags or numbers with " + " or " - " between them, as in "3 - 7 + 12"')
     return terms
 

@@ -17,9 +17,9 @@ from mulligan.tagger import Tagger, tagger_of
 
 N_SAMPLES = 3000  # whose tags tell the directions
 LEAST = 20  # of them that must have a tag, and that must lack it
-FARTHEST = 6.0  # in standard deviations of the space
+FARTHEST = 8.0  # in standard deviations of the space
 STRENGTHS = 24
-SURE = 1.0  # log odds from which on a tag counts as read while searching: past the edge, so that others read it too
+SURE = 4.0  # log odds from which on a tag counts as read while searching: so far past the edge that others read it too
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,24 @@ class Guide:
     latents: Tensor  # (N, ...) of those samples
     slopes: Tensor  # (T, d)
 
-    def direction(self, tag: str, careful: bool) -> Tensor:
-        """The direction of a tag (1, ...) in the space, of the length of one standard deviation."""
-        others = self.tagger.others(tag) if careful else []
-        way = latent.apart(self.slopes, self.tagger.index(tag), others)[None].to(self.space.centre.device)
-        return (way[:, None] if self.space.styled else way) * self.space.spread.mean()
+    def ways(self, tag: str, reads: Tensor) -> list[Tensor]:
+        """Directions for a tag, each (N, ...) of the length of one standard deviation of the space: one that leaves the
+        fits of other groups' tags as they are, the tag's own, and one that leads from what is now on in its group.
+
+        Args:
+            tag: which.
+            reads: (N, T), True where a tag is on now.
+        """
+        t, group = self.tagger.index(tag), self.tagger.group(tag)
+        now = reads[:, group].float() @ self.slopes[group]
+        found = [
+            latent.apart(self.slopes, t, self.tagger.others(tag)).expand_as(now),
+            latent.apart(self.slopes, t, []).expand_as(now),
+            torch.nn.functional.normalize(self.slopes[t] - now, dim=1),
+        ]
+        scale = self.space.spread.mean()
+        placed = [way.to(scale.device) * scale for way in found]
+        return [way[:, None] for way in placed] if self.space.styled else placed
 
     def check(self, tag: str) -> None:
         """Raises ValueError where too few samples have the tag, or lack it, to tell what makes it."""
@@ -139,25 +152,26 @@ def move(ways: Guide, u: Tensor, tag: str, on: bool, *, keep: dict[str, bool] | 
         keep: tags of the same group that are wanted too, as they are to be.
     """
     t, others = ways.tagger.index(tag), ways.tagger.others(tag)
-    sign = 1.0 if on else -1.0
-    strengths = torch.linspace(0, FARTHEST, STRENGTHS + 1)
-    paths = [_path(ways, u, sign * strengths, ways.direction(tag, careful)) for careful in (True, False)]
-    places = torch.cat(paths)  # (2 S, N, ...)
+    sign, strengths = 1.0 if on else -1.0, torch.linspace(0, FARTHEST, STRENGTHS + 1)
+    before = ways.tagger(ways.space.samples(u)) > 0
+    directions = ways.ways(tag, before)
+    places = torch.cat([_path(ways.space, u, sign * strengths, way) for way in directions])  # (3 S, N, ...)
     read = ways.tagger(ways.space.samples(places.flatten(0, 1))).reshape(*places.shape[:2], -1)
-    away = (read[:, :, others] > 0) != (read[0, :, others] > 0)
-    price = away.sum(2).float() + strengths.repeat(2)[:, None] / (2 * FARTHEST)  # a distance never outweighs a tag
+    away = (read[:, :, others] > 0) != before[:, others]
+    far = strengths.repeat(len(directions))[:, None] / (2 * FARTHEST)  # a distance never outweighs a tag
+    price = away.sum(2).float() + far
     for other, value in (keep or {}).items():
         price = price + 2 * ((read[:, :, ways.tagger.index(other)] > 0) != value)
     toward = sign * read[:, :, t]
     cost = torch.where(toward > SURE, price, 1000 + price.max() - toward.clamp(-100, 100))
-    best = cost.argmin(0)
-    return places[best.to(places.device), torch.arange(len(u), device=places.device)]
+    best = cost.argmin(0).to(places.device)
+    return places[best, torch.arange(len(u), device=places.device)]
 
 
-def _path(ways: Guide, u: Tensor, strengths: Tensor, way: Tensor) -> Tensor:
+def _path(space: Space, u: Tensor, strengths: Tensor, way: Tensor) -> Tensor:
     """The places (S, N, ...) that lie so far from each latent: of a Gaussian, on the sphere that it lies on."""
-    length = None if ways.space.styled else u.norm(dim=1, keepdim=True)
-    return torch.stack([ways.space.usual(u + float(s) * way, length) for s in strengths])
+    length = None if space.styled else u.norm(dim=1, keepdim=True)
+    return torch.stack([space.usual(u + float(s) * way, length) for s in strengths])
 
 
 def parsed(words: tuple[str, ...]) -> dict[str, bool]:
@@ -205,7 +219,7 @@ def in_words(found: Edit) -> list[str]:
     return lines
 
 
-def picture(found: Edit) -> Image.Image:
+def picture(found: Edit, after: str = "after") -> Image.Image:
     """Before and after, each with the tags that are read."""
-    pair = (("before", found.before), ("after", found.after))
+    pair = (("before", found.before), (after, found.after))
     return sheet([[tile(x, f"{when}: {', '.join(found.tags(i)) or 'no tag'}") for i, (when, x) in enumerate(pair)]])

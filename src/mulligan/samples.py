@@ -124,8 +124,14 @@ def save_png(picture: Image.Image, out: Path | str, provenance: dict[str, Any], 
     Raises:
         OSError: the disk is full or cannot be written.
     """
-    note = _png_note(provenance)
-    return _save(Path(out), overwrite, lambda file: picture.save(file, "PNG", pnginfo=note))
+    return save(png(picture, provenance), out, overwrite=overwrite)
+
+
+def png(picture: Image.Image, provenance: dict[str, Any]) -> bytes:
+    """One picture as PNG with its provenance."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=_png_note(provenance))
+    return buffer.getvalue()
 
 
 def gif(

@@ -46,6 +46,10 @@ class Tagger:
     def index(self, tag: str) -> int:
         return self.names.index(tag)
 
+    def group(self, tag: str) -> list[int]:
+        """The tags of its group, itself among them."""
+        return next([self.index(t) for t in group] for group in self.groups if tag in group)
+
     def others(self, tag: str) -> list[int]:
         """The tags that an edit of this one is to leave alone: those of the other groups."""
         return [self.index(t) for group in self.groups if tag not in group for t in group]
@@ -57,25 +61,34 @@ def tagger_of(model: Model) -> Tagger:
     Raises:
         ValueError: the data have neither tags nor labels, or are gone.
     """
-    signals, name = model.config["signals"], model.config["data"]["data"]
-    if tuple(signals.get("tags", {}).get("names", ())) == TAGS:
-        return tag_judge()
-    if name == "mnist":
-        reader, _ = digits.load_judge()
-        names = tuple(map(str, range(10)))
-        return Tagger("digit judge", names, (names,), lambda x: probe.log_odds(reader(resized(x, 28))))
-    if "y" in signals:
+    if (known := shipped(model)) is not None:
+        return known
+    if "y" in model.config["signals"]:
         return probed(model.source())
     raise Mistake(
-        f"{name} has no labels, so nothing here knows tags: train on --data characters, or on a folder that holds a "
-        "folder for each class; sample numbers (#3) need none"
+        f"{model.config['data']['data']} has no labels, so nothing here knows tags: train on --data characters, or "
+        "on a folder that holds a folder for each class; sample numbers (#3) need none"
     )
+
+
+def shipped(model: Model) -> Tagger | None:
+    """The judge that ships for a run's data; None where there is none."""
+    if tuple(model.config["signals"].get("tags", {}).get("names", ())) == TAGS:
+        return tag_judge()
+    return digit_judge() if model.config["data"]["data"] == "mnist" else None
 
 
 def tag_judge() -> Tagger:
     """Of drawn characters."""
     judge, _ = tags.load_judge()
     return Tagger("tag judge", TAGS, tags.GROUPS, lambda x: judge(resized(features.in_colour(x), tags.SIDE)))
+
+
+def digit_judge() -> Tagger:
+    """Of MNIST's digits."""
+    judge, _ = digits.load_judge()
+    names = tuple(map(str, range(10)))
+    return Tagger("digit judge", names, (names,), lambda x: probe.log_odds(judge(resized(x, 28))))
 
 
 def probed(source: Source) -> Tagger:
