@@ -8,6 +8,7 @@ feature distance to what is found, beside the best of 200 random samples.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from functools import cache
@@ -37,18 +38,23 @@ ON, KEPT, ALL_KEPT, RANDOM_ON, RANDOM_KEPT = (
     "tag turned on", "other tags kept", "all other tags kept", "turned on by a random direction",
     "other tags kept by a random direction",
 )  # fmt: skip
+NAMES = (ON, KEPT, ALL_KEPT, RANDOM_ON, RANDOM_KEPT)
 NEARER, RATIO, PIXELS = "projection nearer than the best of 200", "feature distance ratio", "pixel distance ratio"
 """The last two are of the projection by the best of 200 random samples."""
 
 
 def judge(source: Source) -> Callable[[Contestant], Metrics]:
     """Arithmetic on what dcgan made, projection onto either."""
-    measure, targets = FeatureDistance(), source.test.fetch(torch.arange(N_PROJECTED).numpy())["x"]
+    measure, scorer, targets = (
+        FeatureDistance(),
+        second_reader(),
+        source.test.fetch(torch.arange(N_PROJECTED).numpy())["x"],
+    )
 
     def judged(c: Contestant) -> Metrics:
         c.system.requires_grad_(False)
         space = Space(c.system)
-        found = arithmetic(space, second_reader()) if c.case.system == "dcgan" else {}
+        found = arithmetic(space, scorer) if c.case.system == "dcgan" else {}
         return found | projections(space, targets, measure)
 
     return judged
@@ -65,14 +71,15 @@ def second_reader() -> Scorer:
 
 
 def arithmetic(space: Space, scorer: Callable[[Tensor], Tensor]) -> Metrics:
-    """Means over all tags that at least one in a hundred random samples has, and numbers a tag."""
+    """Means over all tags that at least one in a hundred random samples has, and of each tag; NaN of the other tags."""
     ways = guide(space, tag_judge())
     u = space.draw(1000, seed=2)  # other samples than those that told the directions
     before = read(scorer, space.samples(u))
-    rows = {tag: _of_tag(ways, scorer, u, before, tag) for tag in ways.tagger.names if _common(ways, tag)}
-    names = (ON, KEPT, ALL_KEPT, RANDOM_ON, RANDOM_KEPT)
-    found = {name: statistics.mean(row[i] for row in rows.values()) for i, name in enumerate(names)}
-    found["tags"] = float(len(rows))
+    unknown = (math.nan,) * len(NAMES)
+    rows = {t: _of_tag(ways, scorer, u, before, t) if _common(ways, t) else unknown for t in ways.tagger.names}
+    known = [row for row in rows.values() if row is not unknown]
+    found = {name: statistics.mean(row[i] for row in known) if known else 0.0 for i, name in enumerate(NAMES)}
+    found["tags"] = float(len(known))
     return found | {f"{name}: {tag}": row[i] for i, name in enumerate((ON, KEPT)) for tag, row in rows.items()}
 
 

@@ -86,9 +86,14 @@ class Edit:
         return [tag for tag, on in self.wanted.items() if (tag in self.tags(1)) != on]
 
     @property
-    def changed(self) -> list[str]:
-        """Other tags that are read after and not before, or the other way round."""
-        return [tag for tag in self.names if tag not in self.wanted and (tag in self.tags(0)) != (tag in self.tags(1))]
+    def gone(self) -> list[str]:
+        """Other tags that are read before and not after."""
+        return [tag for tag in self.tags(0) if tag not in (*self.wanted, *self.tags(1))]
+
+    @property
+    def come(self) -> list[str]:
+        """Other tags that are read after and not before."""
+        return [tag for tag in self.tags(1) if tag not in (*self.wanted, *self.tags(0))]
 
     def tags(self, when: int) -> list[str]:
         """What is read before (0) or after (1)."""
@@ -201,7 +206,8 @@ def summary(edit: Edit) -> dict[str, object]:
         "reads_after": edit.tags(1),
         "probability": odds,
         "failed": edit.failed,
-        "also_changed": edit.changed,
+        "gone": edit.gone,
+        "come": edit.come,
     }
 
 
@@ -215,7 +221,8 @@ def in_words(found: Edit) -> list[str]:
         lines.append(f"{tag}: read with probability {before:.2f} before and {after:.2f} after: {end}")
     if found.failed:
         lines.append("the edit did not succeed: no place on the way was read as wanted; the nearest is shown")
-    lines.append(f"also changed: {', '.join(found.changed) or 'nothing'}")
+    lines += [f"no longer read: {', '.join(found.gone)}"] if found.gone else []
+    lines += [f"now read too: {', '.join(found.come)}"] if found.come else []
     return lines
 
 
