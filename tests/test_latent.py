@@ -338,9 +338,9 @@ def test_no_tags_no_edit(plain_run: Path, density_run: Path, tmp_path: Path, mul
 
 def test_a_rare_tag_is_not_guessed(picture_run: Path, tmp_path: Path, mulligan: Command,
                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(EDIT, "LEAST", 1501)
+    monkeypatch.setattr(EDIT, "LEAST", 2501)
     told = mulligan("edit", picture_run, "#1", "--set", "light=1", "-o", tmp_path / "o.png").mistake()
-    assert "of 3,000 samples" in told
+    assert "of 5,000 samples" in told
 
 
 def test_latents_of_others_are_refused(picture_run: Path, tmp_path: Path, mulligan: Command) -> None:

@@ -11,13 +11,13 @@ from torch import Tensor
 from mulligan import latent
 from mulligan.errors import Mistake
 from mulligan.model import Model
-from mulligan.sheet import sheet, tile
+from mulligan.sheet import Tile, sheet, tile
 from mulligan.space import GRID, Space, known_tag, open_space, sample_number
 from mulligan.tagger import Tagger, tagger_of
 
-N_SAMPLES = 3000  # whose tags tell the directions
+N_SAMPLES = 5000  # whose tags tell the directions
 LEAST = 20  # of them that must have a tag, and that must lack it
-FARTHEST = 8.0  # in standard deviations of the space
+FARTHEST = 12.0  # in standard deviations of the space
 STRENGTHS = 24
 SURE = 4.0  # log odds from which on a tag counts as read while searching: so far past the edge that others read it too
 
@@ -157,7 +157,7 @@ def move(ways: Guide, u: Tensor, tag: str, on: bool, *, keep: dict[str, bool] | 
         keep: tags of the same group that are wanted too, as they are to be.
     """
     t, others = ways.tagger.index(tag), ways.tagger.others(tag)
-    sign, strengths = 1.0 if on else -1.0, torch.linspace(0, FARTHEST, STRENGTHS + 1)
+    sign, strengths = 1.0 if on else -1.0, FARTHEST * torch.linspace(0, 1, STRENGTHS + 1).square()  # finer near by
     before = ways.tagger(ways.space.samples(u)) > 0
     directions = ways.ways(tag, before)
     places = torch.cat([_path(ways.space, u, sign * strengths, way) for way in directions])  # (3 S, N, ...)
@@ -226,7 +226,12 @@ def in_words(found: Edit) -> list[str]:
     return lines
 
 
-def picture(found: Edit, after: str = "after") -> Image.Image:
+def tiles(found: Edit, after: str = "after") -> list[Tile]:
     """Before and after, each with the tags that are read."""
     pair = (("before", found.before), (after, found.after))
-    return sheet([[tile(x, f"{when}: {', '.join(found.tags(i)) or 'no tag'}") for i, (when, x) in enumerate(pair)]])
+    return [tile(x, f"{when}: {', '.join(found.tags(i)) or 'no tag'}") for i, (when, x) in enumerate(pair)]
+
+
+def picture(found: Edit) -> Image.Image:
+    """Before and after side by side."""
+    return sheet([tiles(found)])

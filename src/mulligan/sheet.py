@@ -39,11 +39,7 @@ def square(x: Tensor, words: str = "") -> Tile:
 
 def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     """The rows below each other, on white."""
-    return below([_row(row) for row in rows])
-
-
-def below(drawn: Sequence[Image.Image]) -> Image.Image:
-    """Pictures below each other, on white."""
+    drawn = [_row(row) for row in rows]
     page = Image.new("RGB", (max(r.width for r in drawn), sum(r.height for r in drawn)), "white")
     top = 0
     for row in drawn:

@@ -16,20 +16,19 @@ from PIL import Image
 
 from mulligan import pictures, samples
 from mulligan.arrays import to_uint8
-from mulligan.edit import LEAST, Guide, apply, guide
-from mulligan.edit import picture as edit_picture
+from mulligan.edit import LEAST, Guide, apply, guide, tiles
 from mulligan.mixing import mix
 from mulligan.mixing import picture as mix_picture
 from mulligan.model import Model
 from mulligan.report.record import Record, group
-from mulligan.sheet import below
+from mulligan.sheet import Tile, sheet
 from mulligan.space import Space
 from mulligan.tagger import shipped
 from mulligan.walk import slerp
 
 SEED = 1  # of the latents that the looks show
 STEPS, WALKS = 9, 3
-N_GUIDE = 800  # samples whose tags are read here; `mulligan edit` reads more
+N_GUIDE = 500  # samples whose tags are read here; `mulligan edit` reads more
 N_EDITS = 3
 MAX_SECONDS = 2.5
 
@@ -48,9 +47,11 @@ def latent(run: Record) -> str:
 
 
 def _figures(model: Model) -> list[str]:
-    space, started = Space(model.system), time.monotonic()
-    space.samples(space.draw(8, SEED))
-    each = (time.monotonic() - started) / 8  # seconds a sample
+    space = Space(model.system)
+    space.samples(space.draw(1, SEED))  # the first takes longer
+    started, few = time.monotonic(), 16
+    space.samples(space.draw(few, SEED))
+    each = (time.monotonic() - started) / few  # seconds a sample
     found = []
     for draw, n in ((_walk, STEPS * WALKS), (_mix, 30), (_edits, 2 * N_GUIDE)):
         left = MAX_SECONDS - (time.monotonic() - started)
@@ -67,7 +68,7 @@ def _walk(model: Model, space: Space) -> tuple[Image.Image, str]:
     x = space.samples(steps.flatten(0, 1))
     return pictures.grid(
         to_uint8(x), STEPS
-    ), "From latent to latent: between samples that G did learn by heart, it would jump."
+    ), "From latent to latent. A G that knew its images by heart would jump from one to the next."
 
 
 def _mix(model: Model, space: Space) -> tuple[Image.Image, str] | None:
@@ -83,13 +84,13 @@ def _edits(model: Model, space: Space) -> tuple[Image.Image, str] | None:
     if tagger is None:
         return None
     ways = guide(space, tagger, n=N_GUIDE)
-    shown = []
+    shown: list[Tile] = []
     for tag in _chosen(ways):
         lacks = (ways.tags[:, tagger.index(tag)] == 0).nonzero().flatten()
-        shown.append(edit_picture(apply(ways, ways.latents[lacks[:1]], {tag: True}), f"{tag} on"))
+        shown += tiles(apply(ways, ways.latents[lacks[:1]], {tag: True}), f"{tag} on")
     if not shown:
         return None
-    return below(shown), f"Edits, as the {tagger.name} reads them; mulligan edit makes others."
+    return sheet([shown]), f"Edits, as the {tagger.name} reads them; mulligan edit makes others."
 
 
 def _chosen(ways: Guide) -> list[str]:
