@@ -121,7 +121,7 @@ def main(question: Question, words: list[str] | None = None) -> None:
     if args.seconds:
         if args.out is None:
             sys.exit("--seconds S: a trial must not overwrite results; add --out DIR")
-        question = replace(question, cases=tuple(replace(c, seconds=args.seconds) for c in question.cases))
+        question = replace(question, cases=tuple(replace(c, seconds=args.seconds, images=None) for c in question.cases))
     store = Store(question.name, args.out or RESULTS)
     if args.list:
         _list(question, store)
