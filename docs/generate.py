@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
     "walk": {"options": [cli.sample.Walk]},
     "evaluate": {"options": [cli.evaluate.Evaluate]},
     "compare": {"options": [cli.evaluate.Compare]},
+    "progress": {"options": [cli.progress.Progress]},
 }
 
 
