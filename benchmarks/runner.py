@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import chart
 from mulligan import __version__
@@ -69,6 +70,7 @@ class Question:
         charts: the picture's panels.
         bars: given the summary, what was to be reached: (words, reached).
         lost: whether a run that ended on these metrics is a lost game.
+        picture: of the summary, instead of the charts.
         after: called with the contestants of each finished race and the folder for pictures.
         threads: of torch.
     """
@@ -82,6 +84,7 @@ class Question:
     references: Callable[[Source], dict[str, Metrics]] = lambda source: {}
     bars: Callable[[Json], list[tuple[str, bool]]] = lambda summary: []
     lost: Callable[[Metrics], bool] = lambda metrics: False
+    picture: Callable[[Json], Image.Image] | None = None
     after: Callable[[list[Contestant], Path], None] = lambda contestants, folder: None
     threads: int = 1
 
@@ -214,7 +217,8 @@ def conclude(question: Question, store: Store) -> Json:
         return {}
     summary = summarise(question, store, results)
     write_json(store.out / f"{question.name}.json", summary)
-    draw(question, summary).save(store.out / f"{question.name}.png")
+    picture = question.picture(summary) if question.picture else draw(question, summary)
+    picture.save(store.out / f"{question.name}.png")
     print("\n".join(in_words(summary)))
     return summary
 
@@ -252,6 +256,7 @@ def _contestant(name: str, data: str, runs: list[Json]) -> Json:
         "data": data,
         "system": runs[0]["case"]["system"],
         "config": runs[0]["case"]["config"],
+        "parameters": runs[0].get("parameters"),
         "seeds": [r["case"]["seed"] for r in runs],
         "lost": sum(r["lost"] is not None for r in runs),
         "rate": spread([r["rate"] for r in runs]),
@@ -300,7 +305,7 @@ def _plus(value: Json) -> str:
     return f"{value['mean']:.4g}{beside}"
 
 
-def draw(question: Question, summary: Json) -> Any:
+def draw(question: Question, summary: Json) -> Image.Image:
     """The picture: a panel a chart and kind of data."""
     panels = [panel for c in question.charts for panel in _panels(c, summary)]
     n = sorted({len(c["seeds"]) for c in summary["contestants"]})

@@ -27,7 +27,7 @@ from mulligan.data.source import Source
 from mulligan.errors import Mistake
 from mulligan.evaluate import real_samples
 from mulligan.game import System
-from mulligan.judge import PCA, REAL, Judge
+from mulligan.judge import PCA, REAL, TRIVIAL, Judge
 from mulligan.look import observing
 from mulligan.pca import pca_samples
 from mulligan.race import Case, Contestant, plain
@@ -180,7 +180,8 @@ def progress(plan: Plan, out: Path, tell: Tell, counting: sources.Progress) -> J
             if not race_file(out, seed).exists():
                 cases = [Case(stem(n), n, plan.data, seed, plan.seconds, options[n], (1.0,)) for n in plan.systems]
                 contestants = [Contestant(c, opened[tasks[c.system]], engine) for c in cases]
-                _race(contestants, judge, out, tell, counting, f"seed {seed + 1} of {plan.seeds}")
+                news = _News(tell, counting, f"seed {seed + 1} of {plan.seeds}", plan.seconds * len(cases))
+                _race(contestants, judge, references, out, news)
     finally:
         torch.set_num_threads(started_with)
     records = [r for seed in range(plan.seeds) for r in json.loads(race_file(out, seed).read_text())["records"]]
@@ -244,16 +245,12 @@ def _references(file: Path, judge: Judge, tell: Tell) -> dict[str, Json]:
     return references
 
 
-def _race(
-    contestants: list[Contestant], judge: Judge, out: Path, tell: Tell, counting: sources.Progress, doing: str
-) -> None:
+def _race(contestants: list[Contestant], judge: Judge, references: dict[str, Json], out: Path, news: _News) -> None:
     """One race to its end, and its record."""
-    total = sum(c.case.seconds for c in contestants)
-    news = _News(tell, counting, doing, total)
     race.race(
         contestants,
         lambda c: judge(c.generate(judge.n)),
-        tell,
+        news.tell,
         lambda: news(sum(c.seconds for c in contestants)),
     )
     seed = contestants[0].case.seed
@@ -265,7 +262,7 @@ def _race(
     content = {
         "seed": seed,
         "device": contestants[0].loop.runtime.describe(),
-        "records": [record(c) for c in contestants],
+        "records": [record(c, judge, references) for c in contestants],
     }
     write_whole(race_file(out, seed), json.dumps(plain(content), indent=1) + "\n")
 
@@ -284,14 +281,16 @@ class _News:
             self.tell(f"{self.doing}: {done:.0f} of {self.total:.0f} seconds of training")
 
 
-def record(c: Contestant) -> Json:
-    """What is kept of a training."""
+def record(c: Contestant, judge: Judge, references: dict[str, Json]) -> Json:
+    """What is kept of a training. A game is lost too if its samples are no nearer to the data than trivial ones."""
+    metric = judge.distance
+    nearer = bool(c.measured) and c.measured[-1]["metrics"][metric] < references[metric][TRIVIAL]
     return {
         "system": c.case.system,
         "seed": c.case.seed,
         "config": c.case.config,
         "metrics": c.measured[-1]["metrics"] if c.measured else None,
-        "lost": c.lost,
+        "lost": c.lost or (None if nearer else "no nearer to the data than the trivial generator"),
         "parameters": c.parameters,
         "seconds": round(c.seconds, 2),
         "images": c.loop.progress.images,
