@@ -91,8 +91,9 @@ def sheets(contestants: list[Contestant], folder: Path) -> None:
 
 
 def small(picture: Image.Image) -> Image.Image:
-    """With a palette of its own: a third of the file, and no difference to the eye."""
-    return picture if picture.mode == "L" else picture.quantize(256, dither=Image.Dither.NONE)
+    """Twice as large, for pages; in colour with a palette of its own: half the file, no difference to the eye."""
+    larger = picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.NEAREST)
+    return larger if larger.mode == "L" else larger.quantize(128, dither=Image.Dither.NONE)
 
 
 def picture(summary: Json) -> Image.Image:

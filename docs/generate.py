@@ -133,7 +133,7 @@ def options(models: Iterable[type[BaseModel]]) -> str:
 # --- what was measured: benchmarks/results/systems.json, as far as it goes --------------------------------------
 
 NOT_YET = "Not measured yet: `python benchmarks/systems.py`.\n"
-SHOWN = {"precision": "precision", "recall": "recall", "coverage": "coverage"}  # beside the FD
+SHOWN = ("precision", "recall", "coverage")  # beside the FD
 
 
 def results(name: str) -> dict[str, Any] | None:
