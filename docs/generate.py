@@ -150,7 +150,7 @@ def base(data: str) -> str:
 def by_data(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What was measured on each source: {mnist: {"references", "metric", "seconds", "systems": {name: contestant}}}."""
     found: dict[str, dict[str, Any]] = {}
-    for one in sorted(summary["contestants"], key=lambda c: c["data"]):
+    for one in sorted(summary["contestants"], key=lambda c: "+" in c["data"]):  # the source itself gives references
         references = summary["references"][one["data"]]
         on = found.setdefault(base(one["data"]), {"references": references, "metric": next(iter(references))})
         on.setdefault("systems", {})[one["name"]] = one
@@ -182,10 +182,9 @@ def read_against(known: dict[str, dict[str, Any]]) -> str:
     for data, on in known.items():
         told = ", ".join(f"{name} {history.number(v)}" for name, v in on["references"][on["metric"]].items())
         one = next(iter(on["systems"].values()))
-        seeds = len(one["seeds"])
         lines.append(
-            f"On {data}, {one['seconds']['mean']:.0f} s of one thread each, mean ± standard deviation over {seeds} "
-            f"seed{'s' if seeds > 1 else ''}; {on['metric']} of others: {told}.\n"
+            f"On {data}, {one['seconds']['mean']:.0f} s of one thread each, mean ± deviation over {seeds(one)}; "
+            f"{on['metric']} of others: {told}.\n"
         )
     return "\n".join(lines)
 
@@ -194,6 +193,11 @@ def distance(one: dict[str, Any] | None, metric: str) -> str:
     if one is None:
         return "not measured yet"
     return history.with_spread(one["end"][metric]) if one["end"] else "no game ended"
+
+
+def seeds(one: dict[str, Any]) -> str:
+    n = len(one["seeds"])
+    return f"{n} seed{'s' if n > 1 else ''}"
 
 
 def measured(system: str) -> str:
@@ -209,7 +213,7 @@ def measured_on(data: str, on: dict[str, Any], system: str) -> str:
     lost = f"; {one['lost']} of {len(one['seeds'])} games lost" if one["lost"] else ""
     size = history.millions(one["parameters"])
     text = (
-        f"On `{one['data']}`: {one['seconds']['mean']:.0f} s of one thread, {len(one['seeds'])} seeds{lost}; "
+        f"On `{one['data']}`: {one['seconds']['mean']:.0f} s of one thread, {seeds(one)}{lost}; "
         f"{one['rate']['mean']:,.0f} images/s, {one['images']['mean']:,.0f} in all; {size}; "
         f"{code(given) if given else 'the defaults'}.\n\n"
     )
