@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from conftest import Command
-from mulligan import history, progress, race, timeline
+from mulligan import history, progress, race, registry, timeline, tuned
 from mulligan.judge import PCA, REAL, TRIVIAL
 from mulligan.pca import PCAGaussian
 from mulligan.samples import read_provenance
@@ -245,3 +245,8 @@ def test_the_docs_tell_what_is_measured_and_what_is_not(tmp_path: Path, monkeypa
     assert "`--lr 0.01`" in generate.measured("gan")
     assert "mnist+edges" in generate.measured("dcgan")
     assert "Not measured yet" in generate.measured("r3gan")
+
+
+def test_each_tuned_system_takes_its_options() -> None:
+    for name, options in (*tuned.GREY.items(), *tuned.COLOUR.items()):
+        registry.load(name).Config(**options)

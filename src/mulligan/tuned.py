@@ -13,17 +13,35 @@ from mulligan.data.source import Source
 
 Options = dict[str, Any]
 
-# DCGAN's networks for images of 28 and 32 px, half as wide: they play twice as many rounds
-PAIR: Options = {"width": 32}
+PAIR: Options = {"width": 32}  # DCGAN's networks at half their width play twice as many rounds
+GROWING: Options = {"width": 16, "z_dim": 64}
+# A third of the paper's units and batch: ten times as many rounds, without which its games hardly begin.
+PERCEPTRON: Options = {"batch": 32, "g_width": 400, "d_width": 80}
+
 GREY: dict[str, Options] = {
     "dcgan": {**PAIR, "lr": 8e-3},
-    "sngan": auto.GREY,
+    "dragan": {**PAIR, "lr": 4e-3},
+    "gan": {**PERCEPTRON, "lr": 0.1},
+    "lsgan": {**PAIR, "lr": 1e-3},
+    "pokegan": {**PAIR, "lr": 2e-3},
+    "progan": {**GROWING, "lr": 4e-3},
     "r3gan": auto.COLOUR,
+    "sngan": auto.GREY,
+    "wgan": {**PAIR, "lr": 2e-3},
+    "wgan_gp": {**PAIR, "lr": 3e-3},
 }
 COLOUR: dict[str, Options] = {
     "dcgan": {**PAIR, "lr": 1e-3},
-    "sngan": auto.GREY,
+    "dragan": {**PAIR, "lr": 1e-3},
+    "gan": {**PERCEPTRON, "lr": 0.03},
+    "lsgan": {**PAIR, "lr": 2e-3},
+    "pokegan": {**PAIR, "lr": 2e-3},
+    "progan": {**GROWING, "lr": 8e-3},
     "r3gan": auto.COLOUR,
+    "sngan": {**auto.GREY, "lr": 1e-3},
+    "stylegan2": {"lr": 4e-3},
+    "wgan": {**PAIR, "lr": 2e-3},
+    "wgan_gp": {**PAIR, "lr": 5e-3},
 }
 
 
