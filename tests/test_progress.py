@@ -169,7 +169,7 @@ def test_the_command_writes_its_figure_and_goes_on_without_training_again(
     assert measured["n"] == 2
     assert {"metric", "extractor", "extractor_hash", "n_real", "n_fake", "reference"} <= measured["card"].keys()
     assert measured["floor"] == found["references"][found["metric"]][REAL]
-    assert found["systems"][0]["parameters"]["G"] > 1_000_000
+    assert found["systems"][0]["parameters"]["G"] > 100_000
     assert read_provenance(out / "progress.png")["synthetic"]
     with Image.open(out / "samples" / "gan.png") as sheet:
         assert sheet.size == (8 * 16, 4 * 16)
