@@ -15,7 +15,7 @@ Options = dict[str, Any]
 
 PAIR: Options = {"width": 32}  # DCGAN's networks at half their width play twice as many rounds
 GROWING: Options = {"width": 16, "z_dim": 64}
-# A third of the paper's units and batch: ten times as many rounds, without which its games hardly begin.
+# A third of the paper's units and batch: five times as many rounds, without which its games do not begin.
 PERCEPTRON: Options = {"batch": 32, "g_width": 400, "d_width": 80}
 
 GREY: dict[str, Options] = {
