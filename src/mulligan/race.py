@@ -8,18 +8,19 @@ they are the processor's seconds, so that a contestant loses nothing while anoth
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mulligan import registry
 from mulligan.data.source import Head, Source
-from mulligan.game import System
+from mulligan.game import System, parameters
 from mulligan.loader import Loader
 from mulligan.look import generate, observing
 from mulligan.loop import Loop
@@ -100,6 +101,14 @@ class Contestant:
         self.lost: str | None = None  # what ended the training early
 
     @property
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each player learns, with the networks as they stand."""
+        learns: dict[str, tuple[nn.Module, ...]] = {}
+        for turn in self.loop.stage.turns:
+            learns[turn.player] = learns.get(turn.player, ()) + turn.learns
+        return {player: sum(p.numel() for p in parameters(networks)) for player, networks in learns.items()}
+
+    @property
     def spent(self) -> float:
         """Of the budget, in its unit."""
         return self.loop.progress.images if self.case.images else self.seconds
@@ -154,15 +163,39 @@ def race(
     contestants: list[Contestant],
     measure: Callable[[Contestant], dict[str, float]],
     tell: Callable[[str], None] = lambda words: None,
+    after_slice: Callable[[], None] = lambda: None,
 ) -> None:
     """Train and measure all of them to their ends."""
     while running := [c for c in contestants if not c.done]:
         for c in running:
             if c.spent < c.goal:
                 c.train(SLICE)
+                after_slice()
             if c.lost is None and c.spent >= c.goal:
                 c.measure(measure)
                 shown = ", ".join(f"{k} {v:.4g}" for k, v in c.measured[-1]["metrics"].items())
                 tell(f"{c.case.key} at {c.seconds:.1f} s: {shown}")
             if c.lost is not None:
                 tell(f"{c.case.key} lost at {c.seconds:.1f} s: {c.lost}")
+
+
+# --- records ---------------------------------------------------------------------------------------------
+
+
+def spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation over seeds (None of fewer than two), values; null counts as infinite."""
+    known = [math.inf if v is None else float(v) for v in values]
+    finite = all(math.isfinite(v) for v in known)
+    deviation = statistics.stdev(known) if finite and len(known) > 1 else None
+    return {"mean": statistics.mean(known), "spread": deviation, "n": len(known), "values": known}
+
+
+def plain(value: Any) -> Any:
+    """JSON knows no infinity: null stands for what is not finite; floats get six digits."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
