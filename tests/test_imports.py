@@ -38,8 +38,14 @@ LAYERS = [
         "arithmetic",
         "mixing",
         "sheet",
+        "race",
+        "pca",
+        "judge",
+        "tuned",
+        "timeline",
+        "history",
     },
-    {"train", "report", "export", "options"},
+    {"train", "report", "export", "options", "progress"},
     {"cli", "serve", "__main__"},
 ]
 

@@ -20,6 +20,8 @@ import mulligan as package
 from conftest import TINY_DCGAN, Command
 from mulligan import cli, latent, samples
 from mulligan.arithmetic import parsed as parsed_sum
+from mulligan.data import characters
+from mulligan.data.characters import EYE_COLOURS, TAGS
 from mulligan.edit import parsed
 from mulligan.errors import Mistake
 from mulligan.metrics import probe
@@ -28,7 +30,7 @@ from mulligan.model import Model
 from mulligan.report.latent import latent as section
 from mulligan.report.record import Record
 from mulligan.space import Space
-from mulligan.tagger import tagger_of
+from mulligan.tagger import tag_judge, tagger_of
 
 QUICK = ("--steps", 12, "--starts", 2)
 
@@ -298,6 +300,18 @@ def test_a_folder_with_classes_has_tags(picture_run: Path, face: Path, tmp_path:
         assert answer.status == 0, answer.err
         assert "light: read with probability" in answer.out
         assert out.exists() and out.with_suffix(".npz").exists()
+
+
+def test_the_tags_of_characters_are_in_groups() -> None:
+    tagger = tag_judge()
+    assert sorted(tag for group in tagger.groups for tag in group) == sorted(TAGS) == sorted(tagger.names)
+    assert [tagger.names[i] for i in tagger.group("blue eyes")] == list(EYE_COLOURS)
+    others = {tagger.names[i] for i in tagger.others("blue eyes")}
+    assert others == set(TAGS) - set(EYE_COLOURS)
+    draw, numbers = characters.drawer(64), range(80_000, 80_040)
+    x = torch.from_numpy(np.stack([draw(characters.character(n)[0]) for n in numbers])).float() / 127.5 - 1
+    read = [{tag for tag, value in zip(TAGS, row, strict=True) if value > 0} for row in tagger(x)]
+    assert sum(set(characters.character(n)[1]) == tags for n, tags in zip(numbers, read, strict=True)) >= 39
 
 
 def test_an_edit_that_fails_says_so(picture_run: Path, monkeypatch: pytest.MonkeyPatch, mulligan: Command,

@@ -12,6 +12,7 @@ from mulligan.cli.data import data
 from mulligan.cli.demo import demo
 from mulligan.cli.evaluate import compare, evaluate
 from mulligan.cli.latent import arithmetic, edit, mix, project
+from mulligan.cli.progress import progress
 from mulligan.cli.sample import sample, walk
 from mulligan.cli.systems import systems
 from mulligan.cli.train import train
@@ -39,6 +40,7 @@ VERBS = {verb.play.__name__: verb for verb in (
     Verb(sample, "RUN -n 64 -o digits.png", "generate: a .png grid, a folder, .npz, .csv or a .gif walk"),
     Verb(evaluate, "RUN", "judge a run against its data, each number beside its floor"),
     Verb(compare, "RUN RUN ...", "the numbers of several runs side by side"),
+    Verb(progress, "-o runs/progress", "the lecture's figure: GANs of several years, equal data and seconds"),
     Verb(walk, "RUN -o walk.gif", "from latent to latent"),
     Verb(project, "RUN IMAGE -o found.png", "find a picture in the latent space"),
     Verb(edit, 'RUN IMAGE --set "glasses=1"', "change tags of a picture or a sample, and keep the rest"),
