@@ -108,7 +108,9 @@ def guide(space: Space, tagger: Tagger, *, n: int = N_SAMPLES, seed: int = 1) ->
     return Guide(space, tagger, tags, u, latent.directions(flat, tags))
 
 
-def edit(model: Model, source: Tensor | str | int, changes: dict[str, bool], *, seed: int = 0) -> Edit:
+def edit(
+    model: Model, source: Tensor | str | int, changes: dict[str, bool], *, seed: int = 0, tagger: Tagger | None = None
+) -> Edit:
     """Change tags of one sample.
 
     Args:
@@ -116,12 +118,13 @@ def edit(model: Model, source: Tensor | str | int, changes: dict[str, bool], *, 
         source: a latent (1, ...) as `project` finds it, or the number of a sample in `mulligan sample`'s grid.
         changes: tag to whether it is to be on.
         seed: of the grid.
+        tagger: who reads the tags; None: whoever knows those of the model's data.
 
     Raises:
         ValueError: a tag is not known, or nothing here knows tags.
     """
     space = open_space(model, "edit")
-    tagger = tagger_of(model)
+    tagger = tagger or tagger_of(model)
     changes = {known_tag(tag, tagger.names): on for tag, on in changes.items()}
     if isinstance(source, Tensor):
         u = source.to(space.centre.device)
@@ -232,6 +235,7 @@ def tiles(found: Edit, after: str = "after") -> list[Tile]:
     return [tile(x, f"{when}: {', '.join(found.tags(i)) or 'no tag'}") for i, (when, x) in enumerate(pair)]
 
 
-def picture(found: Edit) -> Image.Image:
-    """Before and after side by side."""
-    return sheet([tiles(found)])
+def picture(found: Edit, target: Tensor | None = None) -> Image.Image:
+    """Before and after side by side, and left of them the image whose projection `before` is."""
+    first = [] if target is None else [tile(target, "the picture that was projected")]
+    return sheet([[*first, *tiles(found)]])

@@ -97,19 +97,24 @@ def edit(words: list[str]) -> int:
     changes = parsed(options["set_"])
     model = Model.load(options["run"])
     space = open_space(model, "edit")
+    tagger = tagger_of(model)
     for tag in changes:
-        known_tag(tag, tagger_of(model).names)  # before a search of half a minute
+        known_tag(tag, tagger.names)  # before a search of half a minute
     given = Path(options["input"])
+    target = None
     number = None if given.exists() else sample_number(options["input"])
     if number is not None:
         source: Any = number
     elif given.suffix.lower() == ".npz":
         source = latents.read(given, model, space)
     else:
-        source = project_(model, given, progress=counting, **_search(options)).latent
-    found = edit_(model, source, changes, seed=options["seed"])
+        projection = project_(model, given, progress=counting, **_search(options))
+        source, target = projection.latent, projection.target
+    found = edit_(model, source, changes, seed=options["seed"], tagger=tagger)
     told = {"edit_of": given.name, **summary(found)}
-    _save(picture(found), out, model, options, told)
+    if target is not None:
+        told["real"] = "the picture on the left"
+    _save(picture(found, target), out, model, options, told)
     file = latents.write(
         found.latent, out.with_suffix(".npz"), {**model.provenance(options["seed"]), **told},
         overwrite=options["overwrite"],
