@@ -14,7 +14,7 @@ class Progress(AsJson):
     systems: tuple[str, ...] = positional("systems to race; gan, dcgan, cogan, progan and r3gan if none is named", ())
     data: str = Field(default="characters", description="a name, a folder of images, or a .npy or .npz file")
     size: int = Field(default=32, ge=4, le=2048, description="side of the images in px")
-    seconds: float = Field(default=100.0, gt=0, description="of training, for each system and seed")
+    seconds: float = Field(default=60.0, gt=0, description="of training, for each system and seed")
     seeds: int = Field(default=3, ge=1, le=100, description="trainings of each system")
     out: str = Field(
         default="runs/progress",
