@@ -23,7 +23,7 @@ class Evaluate(AsJson):
     split: Literal["test", "held_out"] = Field(default="test", description="the real samples")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the latents")
     judge: str | None = Field(
-        default=None, description="digits, features, pixels, points, or the file of Inception's weights"
+        default=None, description="digits, tags, features, pixels, points, or the file of Inception's weights"
     )
 
 
