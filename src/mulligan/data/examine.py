@@ -105,9 +105,7 @@ def _most(histogram: dict[str, int], at_most: int = 12) -> str:
     return shown + (f", and {len(histogram) - at_most} more" if len(histogram) > at_most else "")
 
 
-def examine(
-    spec: str, open_it: Callable[[str], Source], *, conditional: bool, progress: Progress | None
-) -> Report:
+def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, progress: Progress | None) -> Report:
     """See `mulligan.data.check`."""
     report = Report(spec)
     if spec not in names():

@@ -89,7 +89,7 @@ def unpaired(
     for split, domains in chosen.items():
         for name, rows in zip(names, domains, strict=True):
             if len(rows) < LEAST:
-                what = f"{source.name} has {len(rows)} of {name} in {split}"
+                what = f"of {name} {source.name} has {len(rows)} samples in {split}"
                 raise Mistake(f"{flag}: {what}, at least {LEAST} are needed; add data")
     splits = {
         name: Unpaired(source.splits[name], domains, keys=tuple(signals), seed=SEEDS[name], change=change)

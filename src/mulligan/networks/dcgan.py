@@ -26,37 +26,6 @@ def init_normal(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def generator_layers(shape: tuple[int | None, ...], z_dim: int, width: int) -> list[list[nn.Module]]:
-    """From z (N, z_dim) to an image of the shape (C, S, S): each layer with weights and what follows it."""
-    channels, size = square(shape)
-    side, doublings = first_map(size)
-    widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
-    n = widths[0] * side * side
-    first = nn.Linear(z_dim, n, bias=False), nn.Unflatten(1, (widths[0], side, side))
-    layers: list[list[nn.Module]] = [[*first, nn.BatchNorm2d(widths[0]), nn.ReLU()]]
-    for a, b in pairwise(widths):
-        layers.append([nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()])
-    return [*layers, [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]]
-
-
-def discriminator_layers(
-    shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity, hidden: int = 0
-) -> list[list[nn.Module]]:
-    """From an image of the shape (C, S, S) to logits (N, 1): each layer with weights and what goes with it."""
-    channels, size = square(shape)
-    side, halvings = first_map(size)
-    widths = [width * 2**i for i in range(halvings)]
-    layers: list[list[nn.Module]] = [[wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]]
-    for a, b in pairwise(widths):
-        conv = wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm))
-        layers.append([conv, *([nn.BatchNorm2d(b)] if norm else []), nn.LeakyReLU(0.2)])
-    n = widths[-1] * side * side
-    if hidden:
-        layers.append([nn.Flatten(), wrap(nn.Linear(n, hidden)), nn.LeakyReLU(0.2)])
-        return [*layers, [wrap(nn.Linear(hidden, 1))]]
-    return [*layers, [nn.Flatten(), wrap(nn.Linear(n, 1))]]
-
-
 class ConvGenerator(nn.Module):
     """z (N, z_dim) -> x (N, C, S, S) in [-1, 1]: BatchNorm and ReLU after each but the last layer, then tanh.
 
@@ -65,9 +34,20 @@ class ConvGenerator(nn.Module):
 
     def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int) -> None:
         super().__init__()
-        first, *rest = generator_layers(shape, z_dim, width)
-        self.first = nn.Sequential(*first)
-        self.rest = nn.Sequential(*chain(*rest))
+        channels, size = square(shape)
+        side, doublings = first_map(size)
+        widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
+        self.first = nn.Sequential(
+            nn.Linear(z_dim, widths[0] * side * side, bias=False),
+            nn.Unflatten(1, (widths[0], side, side)),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        layers: list[nn.Module] = []
+        for a, b in pairwise(widths):
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
+        self.rest = nn.Sequential(*layers)
         self.apply(init_normal)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -101,3 +81,21 @@ class ConvDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x)
         return logits.squeeze(1)
+
+
+def discriminator_layers(
+    shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity, hidden: int = 0
+) -> list[list[nn.Module]]:
+    """The layers of `ConvDiscriminator`: each one with weights, and what goes with it."""
+    channels, size = square(shape)
+    side, halvings = first_map(size)
+    widths = [width * 2**i for i in range(halvings)]
+    layers: list[list[nn.Module]] = [[wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]]
+    for a, b in pairwise(widths):
+        conv = wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm))
+        layers.append([conv, *([nn.BatchNorm2d(b)] if norm else []), nn.LeakyReLU(0.2)])
+    n = widths[-1] * side * side
+    if hidden:
+        layers.append([nn.Flatten(), wrap(nn.Linear(n, hidden)), nn.LeakyReLU(0.2)])
+        return [*layers, [wrap(nn.Linear(hidden, 1))]]
+    return [*layers, [nn.Flatten(), wrap(nn.Linear(n, 1))]]

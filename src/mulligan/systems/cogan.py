@@ -1,4 +1,14 @@
-"""CoGAN: Liu & Tuzel 2016, https://arxiv.org/abs/1606.07536"""
+"""CoGAN: Liu & Tuzel 2016, https://arxiv.org/abs/1606.07536
+
+Two GANs, one a domain, play from the same z: the first layers of their generators are one and decide what is shown,
+the last are each domain's own and decide how; the discriminators share their last layers. So from samples of each
+domain, with no pair among them, G learns to make pairs. Reference code: github.com/mingyuliutw/CoGAN.
+
+Differs: the domains' own layers are two 3x3 convolutions at the full side, behind few shared maps; the reference has
+one 6x6 convolution behind 128 maps, and in the time a CPU has its pairs hardly agreed (docs/log.md). D is spectrally
+normalised, with a hidden layer before the logit, instead of pooled; Adam with β1 = 0 and a learning rate 15 times the
+paper's; D learns from the fakes that G has just learned from.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +21,32 @@ from torch import Tensor, nn
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.sizes import first_map, square
 from mulligan.layers.spectral import spectral_norm
-from mulligan.networks.dcgan import discriminator_layers, generator_layers, identity, init_normal
+from mulligan.networks.dcgan import discriminator_layers, init_normal
 from mulligan.signals import Signal
+
+Layers = list[list[nn.Module]]  # each with weights, and what goes with it
+KEYS = ("x", "x2")  # the domains
 
 
 class Config(BaseConfig):
     batch: int = Field(default=64, ge=2, description="images of each domain in a batch")
     z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
-    g_width: int = Field(default=16, ge=1, description="w")
-    d_width: int = Field(default=32, ge=1, description="w")
-    d_hidden: int = Field(default=128, ge=0, description="h")
-    g_shared: int = Field(default=3, ge=0, description="first layers")
-    d_shared: int = Field(default=3, ge=0, description="last layers")
-    lr: float = Field(default=3e-3, gt=0, description="lr")
+    g_width: int = Field(default=8, ge=1, description="maps of G at the full side; twice as many at each halving")
+    d_width: int = Field(default=32, ge=1, description="maps of D's first layer; doubled at each halving")
+    d_hidden: int = Field(default=128, ge=1, description="units of a layer before D's logit")
+    g_shared: int | None = Field(
+        default=None, ge=0, description="first layers that both generators share; default: all but the last two"
+    )
+    d_shared: int | None = Field(
+        default=None, ge=0, description="last layers that both discriminators share; default: all but the first"
+    )
+    lr: float = Field(default=3e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
-    beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β1")
-    k: int = Field(default=5, description="k")
-    mid: int = Field(default=0, description="k")
-    norm: str = Field(default="spectral", description="x")
-    loss: str = Field(default="ns", description="x")
-    decay_images: int = Field(default=0, description="x")
+    beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β2")
 
     @classmethod
     def tiny(cls) -> Config:
@@ -41,59 +54,74 @@ class Config(BaseConfig):
 
 
 class CoGAN(Typical):
-    needs = {"x": (Signal("image", (None, None, None)),), "x2": (Signal("image", (None, None, None)),)}
+    """Two domains of images whose side is a multiple of 4."""
+
+    needs = {key: (Signal("image", (None, None, None)),) for key in KEYS}
+    made = KEYS
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
-        self.makes = {key: signals[key] for key in ("x", "x2")}
+        shape, other = (signals[key].shape for key in KEYS)
+        assert shape == other, (shape, other)
         c = config
-        shape = signals["x"].shape
-        self.G = CoupledGenerator([local_layers(shape, c.z_dim, c.g_width, c.k, c.mid) for _ in range(2)], c.g_shared)
-        self.G.apply(init_normal)
-        sn = c.norm == "spectral"
-        self.D = CoupledDiscriminator([discriminator_layers(shape, c.d_width, norm=not sn, wrap=spectral_norm if sn else identity, hidden=c.d_hidden) for _ in range(2)], c.d_shared)
-        if not sn:
-            self.D.apply(init_normal)
+        g = [generator_layers(shape, c.z_dim, c.g_width) for _ in KEYS]
+        d = [discriminator_layers(shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden) for _ in KEYS]
+        self.G = CoupledGenerator(g, _shared("--g-shared", c.g_shared, len(g[0]), own=2))
+        self.D = CoupledDiscriminator(d, _shared("--d-shared", c.d_shared, len(d[0]), own=1))
         self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
-        end = c.decay_images
-        rule = Adam(lambda seen: c.lr * (max(0.0, 1 - seen / end) if end else 1), (c.beta1, c.beta2))
+        rule = Adam(c.lr, (c.beta1, c.beta2))
         yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
+        """-E[log f1(x1)] - E[log(1 - f1(g1(z)))], and the same of f2 and g2 (eq. 3, negated: D minimises)."""
+        terms: Terms = {}
         fakes = self.fake_for_d(len(batch["x"])).unbind(1)
-        terms = {}
-        for i, key in enumerate(self.makes):
-            if self.config.norm == "spectral":
-                real, fake = self.D(torch.cat([batch[key], fakes[i]]), i).chunk(2)
-            else:
-                real, fake = self.D(batch[key], i), self.D(fakes[i], i)
-            d = losses.d_hinge if self.config.loss == "hinge" else losses.d_minimax
-            terms |= {f"{k}_{key}": v for k, v in d(real, fake).items()}
+        for domain, (key, fake) in enumerate(zip(KEYS, fakes, strict=True)):
+            # one pass over both: D has no BatchNorm, so a sample's logit is its own
+            on_real, on_fake = self.D(torch.cat([batch[key], fake]), domain).chunk(2)
+            self.watch(on_real)
+            terms |= {f"{name}_{key}": term for name, term in losses.d_minimax(on_real, on_fake).items()}
         return terms
 
     def g_loss(self, batch: Batch) -> Terms:
-        terms = {}
-        for i, (key, fake) in enumerate(zip(self.makes, self.fake_for_g(len(batch["x"])).unbind(1), strict=True)):
-            g = losses.g_hinge if self.config.loss == "hinge" else losses.g_nonsaturating
-            terms |= {f"{k}_{key}": v for k, v in g(self.D(fake, i)).items()}
+        """-E[log f1(g1(z))] - E[log f2(g2(z))], of the same z."""
+        terms: Terms = {}
+        for domain, (key, fake) in enumerate(zip(KEYS, self.fake_for_g(len(batch["x"])).unbind(1), strict=True)):
+            terms[f"adv_{key}"] = losses.g_nonsaturating(self.D(fake, domain))["adv"]
         return terms
 
     def generate(self, batch: Batch) -> Batch:
-        return dict(zip(self.makes, self.G(batch["z"]).unbind(1), strict=True))
+        return dict(zip(KEYS, self.G(batch["z"]).unbind(1), strict=True))
 
-    def scores(self, batch):
-        fakes = self.fake(len(batch["x"])).unbind(1)
-        return {name: (self.D(batch[key], i), self.D(fakes[i], i)) for i, (name, key) in enumerate((("D", "x"), ("D2", "x2")))}
+    def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        fakes = zip(KEYS, self.fake(len(batch["x"])).unbind(1), strict=True)
+        both = [(self.D(batch[key], domain), self.D(fake, domain)) for domain, (key, fake) in enumerate(fakes)]
+        return dict(zip(("D", "D2"), both, strict=True))
+
+
+def _shared(flag: str, asked: int | None, n: int, *, own: int) -> int:
+    """How many of n layers are shared."""
+    if asked is not None and asked > n:
+        raise Mistake(f"{flag} {asked}: there are {n} layers at this side; take {n - own}, or leave it out")
+    return n - own if asked is None else asked
 
 
 class CoupledGenerator(nn.Module):
-    def __init__(self, layers, shared: int) -> None:
+    """z (N, z_dim) -> (N, 2, C, S, S): an image of each domain.
+
+    Args:
+        layers: of each domain's generator.
+        shared: how many of the first are those of the first domain for both.
+    """
+
+    def __init__(self, layers: list[Layers], shared: int) -> None:
         super().__init__()
         self.shared = nn.Sequential(*chain(*layers[0][:shared]))
-        self.own = nn.ModuleList(nn.Sequential(*chain(*one[shared:])) for one in layers)
+        self.own = nn.ModuleList(nn.Sequential(*chain(*domain[shared:])) for domain in layers)
+        self.apply(init_normal)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.shared(z)
@@ -101,25 +129,34 @@ class CoupledGenerator(nn.Module):
 
 
 class CoupledDiscriminator(nn.Module):
-    def __init__(self, layers, shared: int) -> None:
+    """x (N, C, S, S) of a domain, 0 or 1 -> logits (N,).
+
+    Args:
+        layers: of each domain's discriminator.
+        shared: how many of the last are those of the first domain for both.
+    """
+
+    def __init__(self, layers: list[Layers], shared: int) -> None:
         super().__init__()
         n = len(layers[0]) - shared
-        self.own = nn.ModuleList(nn.Sequential(*chain(*one[:n])) for one in layers)
+        self.own = nn.ModuleList(nn.Sequential(*chain(*domain[:n])) for domain in layers)
         self.shared = nn.Sequential(*chain(*layers[0][n:]))
 
     def forward(self, x: Tensor, domain: int) -> Tensor:
-        return self.shared(self.own[domain](x)).squeeze(1)
+        logits: Tensor = self.shared(self.own[domain](x))
+        return logits.squeeze(1)
 
 
-def local_layers(shape, z_dim, width, k, mid):
+def generator_layers(shape: tuple[int | None, ...], z_dim: int, width: int) -> Layers:
+    """z (N, z_dim) -> (N, C, S, S) in [-1, 1]: up to `width` maps at the full side, then two 3x3 convolutions."""
     channels, size = square(shape)
     side, doublings = first_map(size)
     widths = [width * 2**i for i in reversed(range(doublings + 1))]
     n = widths[0] * side * side
-    layers = [[nn.Linear(z_dim, n, bias=False), nn.Unflatten(1, (widths[0], side, side)), nn.BatchNorm2d(widths[0]), nn.ReLU()]]
+    start = [nn.Linear(z_dim, n, bias=False), nn.Unflatten(1, (widths[0], side, side))]
+    layers: Layers = [[*start, nn.BatchNorm2d(widths[0]), nn.ReLU()]]
     for a, b in pairwise(widths):
         layers.append([nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()])
-    if mid:
-        layers.append([nn.Conv2d(width, mid, k, 1, k // 2, bias=False), nn.BatchNorm2d(mid), nn.ReLU()])
-        width = mid
-    return [*layers, [nn.Conv2d(width, channels, k, 1, k // 2), nn.Tanh()]]
+    # few maps behind, twice as many inside: the own layers have to work out their image from what both know
+    layers.append([nn.Conv2d(width, 2 * width, 3, 1, 1, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU()])
+    return [*layers, [nn.Conv2d(2 * width, channels, 3, 1, 1), nn.Tanh()]]
