@@ -31,7 +31,10 @@ from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 100.0
 SEEDS = (0, 1, 2)
-CONTESTANTS: tuple[tuple[str, Json], ...] = (("cogan", {}), ("independent", {"g_shared": 0, "d_shared": 0}))
+CONTESTANTS: tuple[tuple[str, Json], ...] = (
+    ("cogan", {}),
+    ("independent", {"g_shared": 0, "d_shared": 0, "lead": 0.0}),
+)
 N = 5_000
 SHOWN = 48  # pairs in the picture
 AGREE, COVERAGE = "share of pixels that agree", "coverage of the digits"
