@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mulligan import charts, plot
-from mulligan.charts import Axis
+from mulligan.charts import Axis, fine_ticks
 from mulligan.plot import Floats, Scene
 
 WIDTH, HEIGHT = 400.0, 250.0  # of a panel's plot
@@ -101,18 +101,9 @@ def _y_axis(panel: Panel, start: float, end: float) -> Axis:
 
 
 def _frame(scene: Scene, x: Axis, y: Axis, x_name: str) -> None:
-    charts.y_scale(scene, x, y, y_ticks(y))
+    charts.y_scale(scene, x, y, fine_ticks(y))
     charts.x_scale(scene, x, y.start)
     scene.text((x.start + x.end) / 2, y.start + 36, x_name, size=11.5, role="muted", anchor="middle")
-
-
-def y_ticks(y: Axis) -> list[float]:
-    """Round values; on a logarithmic axis 1, 2 and 5 of each power of ten where it covers few powers."""
-    if not y.log:
-        return y.ticks(5)
-    first, last = int(np.floor(np.log10(y.low))), int(np.ceil(np.log10(y.high)))
-    steps = (1.0, 2.0, 5.0) if last - first <= 3 else (1.0,)
-    return [s * 10.0**i for i in range(first, last + 1) for s in steps if y.low <= s * 10.0**i <= y.high]
 
 
 def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:

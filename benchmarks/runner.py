@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -28,13 +28,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import chart
 from mulligan import __version__
 from mulligan.data import open_source
 from mulligan.data.source import Source
+from mulligan.race import SLICE, Case, Contestant, plain, race, spread, training_clock
+from mulligan.rundir import write_whole
 from mulligan.runtime import Runtime
-from race import SLICE, Case, Contestant, race, training_clock
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
@@ -68,6 +70,7 @@ class Question:
         charts: the picture's panels.
         bars: given the summary, what was to be reached: (words, reached).
         lost: whether a run that ended on these metrics is a lost game.
+        picture: of the summary, instead of the charts.
         after: called with the contestants of each finished race and the folder for pictures.
         threads: of torch.
     """
@@ -81,6 +84,7 @@ class Question:
     references: Callable[[Source], dict[str, Metrics]] = lambda source: {}
     bars: Callable[[Json], list[tuple[str, bool]]] = lambda summary: []
     lost: Callable[[Metrics], bool] = lambda metrics: False
+    picture: Callable[[Json], Image.Image] | None = None
     after: Callable[[list[Contestant], Path], None] = lambda contestants, folder: None
     threads: int = 1
 
@@ -101,7 +105,7 @@ class Store:
         if not file.exists():
             return None
         result: Json = json.loads(file.read_text())
-        return result if result["case"] == _finite(case.to_json()) else None
+        return result if result["case"] == plain(case.to_json()) else None
 
     def references(self, data: str, source: Source, make: Callable[[Source], dict[str, Metrics]]) -> dict[str, Metrics]:
         """What numbers on this source are read against, from disk if measured before."""
@@ -121,7 +125,7 @@ def main(question: Question, words: list[str] | None = None) -> None:
     if args.seconds:
         if args.out is None:
             sys.exit("--seconds S: a trial must not overwrite results; add --out DIR")
-        question = replace(question, cases=tuple(replace(c, seconds=args.seconds) for c in question.cases))
+        question = replace(question, cases=tuple(replace(c, seconds=args.seconds, images=None) for c in question.cases))
     store = Store(question.name, args.out or RESULTS)
     if args.list:
         _list(question, store)
@@ -192,6 +196,7 @@ def _result(question: Question, c: Contestant, group: list[Case]) -> Json:
         "seconds": round(c.seconds, 2),
         "rate": round(p.images / max(c.seconds, 1e-9), 1),
         "lost": lost,
+        "parameters": c.parameters,
         "measured": c.measured,
         "raced_with": [other.name for other in group if other.name != c.case.name],
         "slice": SLICE,
@@ -212,7 +217,8 @@ def conclude(question: Question, store: Store) -> Json:
         return {}
     summary = summarise(question, store, results)
     write_json(store.out / f"{question.name}.json", summary)
-    draw(question, summary).save(store.out / f"{question.name}.png")
+    picture = question.picture(summary) if question.picture else draw(question, summary)
+    picture.save(store.out / f"{question.name}.png")
     print("\n".join(in_words(summary)))
     return summary
 
@@ -250,6 +256,7 @@ def _contestant(name: str, data: str, runs: list[Json]) -> Json:
         "data": data,
         "system": runs[0]["case"]["system"],
         "config": runs[0]["case"]["config"],
+        "parameters": runs[0].get("parameters"),
         "seeds": [r["case"]["seed"] for r in runs],
         "lost": sum(r["lost"] is not None for r in runs),
         "rate": spread([r["rate"] for r in runs]),
@@ -275,14 +282,6 @@ def _spreads(metrics: list[dict[str, float | None]]) -> dict[str, Json]:
     return {k: spread([m[k] for m in metrics]) for k in metrics[0]} if metrics else {}
 
 
-def spread(values: Sequence[float | None]) -> Json:
-    """Mean, standard deviation over seeds (None of fewer than two), values; null counts as infinite."""
-    known = [math.inf if v is None else float(v) for v in values]
-    finite = all(math.isfinite(v) for v in known)
-    deviation = statistics.stdev(known) if finite and len(known) > 1 else None
-    return {"mean": statistics.mean(known), "spread": deviation, "n": len(known), "values": known}
-
-
 def find(summary: Json, name: str, data: str | None = None) -> Json:
     """A contestant of a summary."""
     return next(c for c in summary["contestants"] if c["name"] == name and data in (None, c["data"]))
@@ -306,7 +305,7 @@ def _plus(value: Json) -> str:
     return f"{value['mean']:.4g}{beside}"
 
 
-def draw(question: Question, summary: Json) -> Any:
+def draw(question: Question, summary: Json) -> Image.Image:
     """The picture: a panel a chart and kind of data."""
     panels = [panel for c in question.charts for panel in _panels(c, summary)]
     n = sorted({len(c["seeds"]) for c in summary["contestants"]})
@@ -358,20 +357,7 @@ def wait_passively() -> None:
 def write_json(file: Path, content: Json) -> None:
     """Whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{os.getpid()}.tmp")
-    aside.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
-    aside.replace(file)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no infinity: null stands for what is not finite; floats get six digits."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
+    write_whole(file, json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
 
 
 def stamp() -> Json:

@@ -5,6 +5,7 @@ A table stands between `<!-- generated: NAME -->` and `<!-- end -->`; the rest o
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -15,13 +16,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mulligan import cli, registry
+from mulligan import cli, history, registry
 from mulligan.catalog import entry
 from mulligan.config import Data, Run
 from mulligan.data import describe
 from mulligan.options import extra, flag
 
 DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # What each verb reads, by the name of the table in the verb's page.
@@ -34,6 +36,7 @@ VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
     "walk": {"options": [cli.sample.Walk]},
     "evaluate": {"options": [cli.evaluate.Evaluate]},
     "compare": {"options": [cli.evaluate.Compare]},
+    "progress": {"options": [cli.progress.Progress]},
 }
 
 
@@ -77,11 +80,11 @@ def tables_of(page: Path) -> Mapping[str, Callable[[], str]]:
     name = page.stem
     if page.parent.name == "systems" and name in registry.names():
         config = registry.load(name).Config
-        return {"about": lambda: about(name), "options": lambda: options([config])}
+        return {"about": lambda: about(name), "options": lambda: options([config]), "measured": lambda: measured(name)}
     if page.parent.name == "verbs" and name in VERBS:
         own = VERBS[name]
         return {"sources": sources, **{table: partial(options, own[table]) for table in own}}
-    return {"systems": systems, "verbs": verbs, "sources": sources}
+    return {"systems": systems, "verbs": verbs, "sources": sources, "measured": compared, "progress": progress}
 
 
 # --- tables ------------------------------------------------------------------------------------------------
@@ -125,6 +128,130 @@ def options(models: Iterable[type[BaseModel]]) -> str:
         for name, field in sorted(fields.items(), key=lambda item: not extra(item[1]).get("positional"))
     ]
     return markdown(("Option", "Values", "Default", "Meaning"), rows)
+
+
+# --- what was measured: benchmarks/results/systems.json, as far as it goes --------------------------------------
+
+NOT_YET = "Not measured yet: `python benchmarks/systems.py`.\n"
+SHOWN = ("precision", "recall", "coverage")  # beside the FD
+
+
+def results(name: str) -> dict[str, Any] | None:
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return found
+
+
+def base(data: str) -> str:
+    """mnist+edges -> mnist"""
+    return data.split("+")[0]
+
+
+def by_data(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was measured on each source: {mnist: {"references", "metric", "seconds", "systems": {name: contestant}}}."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in sorted(summary["contestants"], key=lambda c: "+" in c["data"]):  # the source itself gives references
+        references = summary["references"][one["data"]]
+        on = found.setdefault(base(one["data"]), {"references": references, "metric": next(iter(references))})
+        on.setdefault("systems", {})[one["name"]] = one
+    return found
+
+
+def compared() -> str:
+    """A row a system: its distance on each source, its speed, its size, its lost games."""
+    summary = results("systems")
+    if summary is None:
+        return NOT_YET
+    known = by_data(summary)
+    head = ["System", *(f"FD, {data}" for data in known), *(f"images/s, {data}" for data in known)]
+    rows = []
+    for name in registry.names():
+        found = [on["systems"].get(name) for on in known.values()]
+        distances = [distance(one, on["metric"]) for one, on in zip(found, known.values(), strict=True)]
+        speeds = [f"{one['rate']['mean']:,.0f}" if one else "-" for one in found]
+        sizes = [history.millions(one["parameters"]) for one in found if one][-1:] or ["-"]
+        lost = [f"{one['lost']} of {len(one['seeds'])}" if one else "-" for one in found]
+        rows.append((f"[{name}](systems/{name}.md)", *distances, *speeds, *sizes, ", ".join(lost)))
+    last = list(known)[-1]
+    return read_against(known) + "\n" + markdown((*head, f"Parameters, {last}", f"Lost, {', '.join(known)}"), rows)
+
+
+def read_against(known: dict[str, dict[str, Any]]) -> str:
+    """What the distances are to be read against, and how long each training was."""
+    lines = []
+    for data, on in known.items():
+        told = ", ".join(f"{name} {history.number(v)}" for name, v in on["references"][on["metric"]].items())
+        one = next(iter(on["systems"].values()))
+        lines.append(
+            f"On {data}, {one['seconds']['mean']:.0f} s of one thread each, mean ± deviation over {seeds(one)}; "
+            f"{on['metric']} of others: {told}.\n"
+        )
+    return "\n".join(lines)
+
+
+def distance(one: dict[str, Any] | None, metric: str) -> str:
+    if one is None:
+        return "not measured yet"
+    return history.with_spread(one["end"][metric]) if one["end"] else "no game ended"
+
+
+def seeds(one: dict[str, Any]) -> str:
+    n = len(one["seeds"])
+    return f"{n} seed{'s' if n > 1 else ''}"
+
+
+def measured(system: str) -> str:
+    """A system's own numbers beside the floor and the baselines, its settings, and what it made."""
+    summary = results("systems")
+    known = by_data(summary) if summary else {}
+    return "\n".join(measured_on(data, on, system) for data, on in known.items() if system in on["systems"]) or NOT_YET
+
+
+def measured_on(data: str, on: dict[str, Any], system: str) -> str:
+    one, references = on["systems"][system], on["references"]
+    given = " ".join(f"{flag(key)} {value}" for key, value in one["config"].items())
+    lost = f"; {one['lost']} of {len(one['seeds'])} games lost" if one["lost"] else ""
+    size = history.millions(one["parameters"])
+    text = (
+        f"On `{one['data']}`: {one['seconds']['mean']:.0f} s of one thread, {seeds(one)}{lost}; "
+        f"{one['rate']['mean']:,.0f} images/s, {one['images']['mean']:,.0f} in all; {size}; "
+        f"{code(given) if given else 'the defaults'}.\n\n"
+    )
+    against = list(references[on["metric"]])
+    rows = [
+        (
+            metric,
+            history.with_spread(one["end"][metric]),
+            *(history.number(references[metric][name]) for name in against),
+        )
+        for metric in (on["metric"], *SHOWN)
+        if one["end"]
+    ]
+    text += markdown(("Measure", system, *against), rows) if rows else "No game ended.\n"
+    if (DOCS / "figures" / "systems" / f"{system}-{data}.png").exists():
+        text += f"\n![what {system} made of {data}](../figures/systems/{system}-{data}.png)\n"
+        text += f"\nThe first seed's samples, none chosen. {CREDIT[data]}\n"
+    return text
+
+
+CREDIT = {
+    "mnist": "Trained on MNIST (Yann LeCun and Corinna Cortes, CC BY-SA 3.0).",
+    "characters": 'Trained on "Adventurer" by Lisa Wischofsky, CC BY 4.0, modified.',
+}
+
+
+def progress() -> str:
+    """The figure's caption, and its numbers."""
+    found = results("progress")
+    if found is None:
+        return NOT_YET.replace("systems.py", "progress.py")
+    rows = [
+        (f"[{s['name']}](systems/{s['name']}.md)", str(s["year"] or "-"), *history.cells(s, found["metric"]))
+        for s in found["systems"]
+    ]
+    table = markdown(("System", "Year", *history.COLUMNS), rows)
+    words = " ".join(found["caption"])
+    return f"![progress](figures/progress.png)\n\n{words}\n\n{found['credit']}\n\n{table}"
 
 
 # --- words -------------------------------------------------------------------------------------------------

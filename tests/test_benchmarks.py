@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from conftest import samples_of, signals_of
+from mulligan import race
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -112,7 +113,7 @@ def test_mistakes_are_named(words: list[str], answer: str) -> None:
 
 
 def test_contestants_take_turns_and_only_their_own_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    race, runner = script("race"), script("runner")
+    runner = script("runner")
     monkeypatch.setattr(race, "SLICE", 0.05)
     order: list[str] = []
     train = race.Contestant.train
@@ -131,7 +132,7 @@ def test_contestants_take_turns_and_only_their_own_time_counts(monkeypatch: pyte
 
 def test_a_contestant_goes_through_its_stages_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of progan's on images of 16 px: 1, 1, 2, 2 and 4 parts of its own seconds, whatever the slices."""
-    race, runner = script("race"), script("runner")
+    runner = script("runner")
     hundredths = itertools.count()  # a clock on which each round takes one
 
     def tick() -> float:
@@ -189,7 +190,7 @@ def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
     assert [f.name for f in file.parent.iterdir()] == ["b.json"]
 
 
-@pytest.mark.parametrize("name", ["density", "grid", "penalty", "parzen", "default_lr", "growing"])
+@pytest.mark.parametrize("name", ["density", "grid", "penalty", "parzen", "default_lr", "growing", "systems"])
 def test_every_case_fits_its_system(name: str) -> None:
     """Names are unique and options valid, without training."""
     from mulligan import registry
@@ -253,7 +254,7 @@ def test_the_chart_draws_lost_runs_and_logarithms() -> None:
 
 def test_y_ticks_of_a_logarithmic_axis_are_round() -> None:
     chart = script("chart")
-    assert chart.y_ticks(chart.Axis(3.0, 60.0, 0, 1, log=True)) == [5.0, 10.0, 20.0, 50.0]
+    assert chart.fine_ticks(chart.Axis(3.0, 60.0, 0, 1, log=True)) == [5.0, 10.0, 20.0, 50.0]
 
 
 def test_each_question_has_its_row_in_the_docs() -> None:

@@ -107,7 +107,7 @@ def test_a_cut_cache_entry_is_made_anew() -> None:
 def test_stacked_is_three_digits_of_the_same_split() -> None:
     source = data.open_source("stacked")
     digits = data.open_source("mnist")
-    rows = stacked.triples("held_out")[:50]
+    rows = stacked.stacks("held_out")[:50]
     batch = source.held_out.fetch(np.arange(50))
     assert batch["x"].shape == (50, 3, 28, 28)
     for channel, place in enumerate((100, 10, 1)):
@@ -117,7 +117,7 @@ def test_stacked_is_three_digits_of_the_same_split() -> None:
     labels = source.train.labels()
     assert labels is not None
     assert len(np.unique(labels)) == 1000
-    low, high = stacked.triples("test").min(), stacked.triples("test").max()
+    low, high = stacked.stacks("test").min(), stacked.stacks("test").max()
     assert (low, high) == (60_000, 69_999)
 
 

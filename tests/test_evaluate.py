@@ -115,8 +115,8 @@ def test_digits(tmp_path: Path, mnist: Source) -> None:
 
 def test_stacked_digits(tmp_path: Path) -> None:
     source = open_source("stacked")
-    triples = source.train.triples[:2000]  # type: ignore[attr-defined]
-    source.train.triples = triples  # type: ignore[attr-defined]
+    triples = source.train.stacks[:2000]  # type: ignore[attr-defined]
+    source.train.stacks = triples  # type: ignore[attr-defined]
     results = by_name(evaluate(Fake(tmp_path, source, real(source)), n=300))
     assert 200 < results["modes of 1000"].value <= 300
     assert results["KL over modes"].value > 0

@@ -9,7 +9,7 @@ import torch
 from conftest import tiny_loop, tiny_system
 from mulligan import auto, registry
 from mulligan.data import open_source
-from mulligan.losses import g_saturating
+from mulligan.losses import d_minimax, g_nonsaturating, g_saturating
 from mulligan.metrics.digits import load_judge
 from mulligan.model import SHIPPED, Model
 from mulligan.penalties import finite_difference_penalty, gradient_penalty
@@ -28,6 +28,9 @@ CHOICES: list[tuple[str, str, dict[str, Any]]] = [
     ("r3gan", "image", {"network": "plain"}),
     ("stylegan2", "image", {"path_weight": 0.0, "mixing": 0.0, "mapping_layers": 8}),
     ("r3gan", "image", {"penalty": "finite"}),
+    ("r3gan", "points", {"loss": "minimax"}),
+    ("r3gan", "points", {"loss": "minimax", "r2": False}),
+    ("r3gan", "image", {"r2": False, "penalty": "finite"}),
     ("r3gan", "points", {"penalty": "finite", "gamma": 0.1, "gamma_end": 0.01, "lr_end": 1e-5, "burn_in": 100}),
 ]
 
@@ -60,6 +63,24 @@ def test_the_choices_choose() -> None:
     torch.manual_seed(1)
     assert loss == g_saturating(system.discriminate(system.fake(8)))["adv"]
     assert [t.repeat for t in next(build("gan", "points", {"k": 3}).stages()).turns] == [3, 1]
+
+
+def test_r3gan_without_its_steps_is_the_gan_of_2014_with_r1() -> None:
+    system = build("r3gan", "points", {"loss": "minimax", "r2": False, "gamma": 0.3})
+    x = torch.randn(8, *system.signals["x"].shape)
+    torch.manual_seed(1)
+    terms = system.d_loss({"x": x})
+    torch.manual_seed(1)
+    fake = system.fake(8)
+    assert terms.keys() == {"real", "fake", "r1"}
+    adversarial = d_minimax(system.D(x), system.D(fake))
+    assert terms["real"].item() == pytest.approx(adversarial["real"].item(), rel=1e-5)
+    assert terms["fake"].item() == pytest.approx(adversarial["fake"].item(), rel=1e-5)
+    assert terms["r1"].item() == pytest.approx(0.15 * gradient_penalty(system.D, x).item(), rel=1e-5)
+    torch.manual_seed(1)
+    assert system.g_loss({"x": x})["adv"].item() == pytest.approx(
+        g_nonsaturating(system.D(fake))["adv"].item(), rel=1e-5
+    )
 
 
 def test_schedules_read_the_images_seen() -> None:

@@ -74,6 +74,15 @@ class Axis:
         return found if len(found) > 1 else ticks(self.low, self.high, n)
 
 
+def fine_ticks(y: Axis) -> list[float]:
+    """Round values; on a logarithmic axis 1, 2 and 5 of each power of ten where it covers few powers."""
+    if not y.log:
+        return y.ticks(5)
+    first, last = int(np.floor(np.log10(y.low))), int(np.ceil(np.log10(y.high)))
+    steps = (1.0, 2.0, 5.0) if last - first <= 3 else (1.0,)
+    return [s * 10.0**i for i in range(first, last + 1) for s in steps if y.low <= s * 10.0**i <= y.high]
+
+
 def curve(x: Axis, y: Axis, xs: Any, ys: Any) -> Floats:
     """Points (N, 2) on the scene of the values xs, ys (N,)."""
     return np.stack([x(xs), y(ys)], 1)

@@ -113,7 +113,7 @@ def evaluate(
     started = time.monotonic()
     source = model.source()
     extractor = features.pick(source, judge)
-    n = _capped(source, n, split)
+    n = capped(source, n, split)
     reference, floor, trivial = _reference(source, extractor, n, split, progress)
     fake = extract(extractor, samples(model, n, seed), n, "judging samples", progress)
     card = partial(
@@ -214,7 +214,7 @@ def _record(model: Generates, results: list[Result], split: str, seconds: float)
 # --- the real side ---------------------------------------------------------------------------------------
 
 
-def _capped(source: Source, n: int, split: str) -> int:
+def capped(source: Source, n: int, split: str) -> int:
     """n, or what the splits hold: both sides of the floor must have as many samples as the model."""
     if split not in ("test", "held_out"):
         raise Mistake(f"--split {split}: judge by data that did not train; use test or held_out")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mulligan.cli.data import data
 from mulligan.cli.demo import demo
 from mulligan.cli.evaluate import compare, evaluate
+from mulligan.cli.progress import progress
 from mulligan.cli.sample import sample, walk
 from mulligan.cli.systems import systems
 from mulligan.cli.train import train
@@ -38,6 +39,7 @@ VERBS = {verb.play.__name__: verb for verb in (
     Verb(sample, "RUN -n 64 -o digits.png", "generate: a .png grid, a folder, .npz, .csv or a .gif walk"),
     Verb(evaluate, "RUN", "judge a run against its data, each number beside its floor"),
     Verb(compare, "RUN RUN ...", "the numbers of several runs side by side"),
+    Verb(progress, "-o runs/progress", "the lecture's figure: GANs of several years, equal data and seconds"),
     Verb(walk, "RUN -o walk.gif", "from latent to latent"),
 )}  # fmt: skip
 HELP = """mulligan trains generative adversarial networks on your own data.

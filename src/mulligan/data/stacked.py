@@ -19,38 +19,38 @@ Array = npt.NDArray[Any]
 
 
 class StackedSplit(Split):
-    """Triples (N, 3) of rows of MNIST."""
+    """Stacks (N, n) of rows of MNIST, the rows of a stack its channels."""
 
-    def __init__(self, images: Array, digits: Array, triples: Array) -> None:
-        self.images, self.digits, self.triples = images, digits, triples
+    def __init__(self, images: Array, digits: Array, stacks: Array) -> None:
+        self.images, self.digits, self.stacks = images, digits, stacks
 
     def __len__(self) -> int:
-        return len(self.triples)
+        return len(self.stacks)
 
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        triples = self.triples[index]
-        return {"x": to_tensor(self.images[triples, 0]), "y": to_tensor(self._label(triples))}
+        stacks = self.stacks[index]
+        return {"x": to_tensor(self.images[stacks, 0]), "y": to_tensor(self._label(stacks))}
 
     def labels(self) -> Array:
-        return self._label(self.triples)
+        return self._label(self.stacks)
 
-    def _label(self, triples: Array) -> Array:
-        label: Array = self.digits[triples] @ np.array([100, 10, 1])
+    def _label(self, stacks: Array) -> Array:
+        label: Array = self.digits[stacks] @ 10 ** np.arange(stacks.shape[1])[::-1]
         return label
 
 
-def open_stacked(*, size: int | None = None, fit: Fit = "crop") -> Source:
-    """x: (N, 3, 28, 28) in [-1, 1], or of side `size`; y: 100 red + 10 green + blue, 0 to 999.
+def open_stacked(*, size: int | None = None, fit: Fit = "crop", n: int = 3) -> Source:
+    """x: (N, n, 28, 28) in [-1, 1], or of side `size`; y: for three 100 red + 10 green + blue, 0 to 999.
 
     Each split draws its digits from MNIST's split of the same name, so they share no digit.
     """
     side = size or 28
     arrays, notes = mnist.load_arrays(side, fit)
-    splits = {name: StackedSplit(arrays["x"], arrays["y"], triples(name)) for name in COUNTS}
-    recipe = repr((COUNTS, SEEDS)).encode()
+    splits = {name: StackedSplit(arrays["x"], arrays["y"], stacks(name, n)) for name in COUNTS}
+    recipe = repr((COUNTS, SEEDS, *([] if n == 3 else [n]))).encode()
     return Source(
         name="stacked",
-        signals={"x": Signal("image", (3, side, side)), "y": Signal("label", (), (0, 999))},
+        signals={"x": Signal("image", (n, side, side)), "y": Signal("label", (), (0, 10**n - 1))},
         train=splits["train"],
         held_out=splits["held_out"],
         test=splits["test"],
@@ -61,7 +61,7 @@ def open_stacked(*, size: int | None = None, fit: Fit = "crop") -> Source:
     )
 
 
-def triples(split: str) -> Array:
-    """Rows of MNIST, (N, 3) int64, the same on every machine."""
+def stacks(split: str, n: int = 3) -> Array:
+    """Rows of MNIST, (N, n) int64, the same on every machine."""
     low, high = mnist.ROWS[split]
-    return np.random.RandomState(SEEDS[split]).randint(low, high, (COUNTS[split], 3), dtype=np.int64)
+    return np.random.RandomState(SEEDS[split]).randint(low, high, (COUNTS[split], n), dtype=np.int64)

@@ -9,7 +9,8 @@ With f(t) = -log(1 + exp(-t)):  L = E[f(D(G(z)) - D(x))], D maximises, G minimis
 Differs: no augmentation; D halves by averaging 2x2 pixels, not with a [1, 2, 1] filter; the cosine schedules of γ,
 learning rate and β2 run over `burn_in` images. Widths are CPU-sized by default; the paper's are 768 at the smallest
 maps. There is an MLP for points, whose D also sees waves of x, and `network=plain` takes DCGAN's networks, which a
-CPU plays twenty times as fast. `penalty=finite` estimates both penalties by finite differences (penalties.py).
+CPU plays twenty times as fast. `penalty=finite` estimates both penalties by finite differences (penalties.py). `loss`
+and `r2` each undo one of the paper's two steps from the GAN of 2014 with R1, to measure what it is worth.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ class Config(BaseConfig):
     penalty: Literal["exact", "finite"] = Field(
         default="exact", description="R1 and R2 by double backward, or estimated by finite differences"
     )
+    loss: Literal["relativistic", "minimax"] = Field(
+        default="relativistic", description="D is asked which of two is real or, as in 2014, whether one is"
+    )
+    r2: bool = Field(default=True, description="penalise D's slope on fakes too, not on real samples alone")
 
     @classmethod
     def tiny(cls) -> Config:
@@ -93,6 +98,7 @@ class R3GAN(Typical):
         self.z_dim = self.settings.z_dim
         self.G, self.D = networks(config.network, self.settings, signals["x"])
         self.augment_d()
+        self.relativistic = config.loss == "relativistic"
         self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
 
     def stages(self) -> Iterator[Stage]:
@@ -111,16 +117,25 @@ class R3GAN(Typical):
         return cosine(s.gamma, s.gamma / s.falls[0] if end is None else end, self.images / s.burn_in)
 
     def d_loss(self, batch: Batch) -> Terms:
-        x, fake = batch["x"], self.fake(len(batch["x"]))
-        real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)
-        self.watch(real_logits - fake_logits)  # a relativistic D has no zero
-        # R1 + R2: the mean over reals plus the mean over fakes, in one call
-        r1_r2 = 2 * self.penalty(self.D, torch.cat([x, fake]))
-        return {**losses.d_relativistic(real_logits, fake_logits), "r1_r2": self.gamma() / 2 * r1_r2}
+        x = batch["x"]
+        both = torch.cat([x, self.fake(len(x))])
+        real, fake = self.D(both).chunk(2)
+        self.watch(real - fake)  # a relativistic D has no zero
+        adv = losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
+        return {**adv, **self.slopes(x, both)}
+
+    def slopes(self, x: Tensor, both: Tensor) -> Terms:
+        """γ/2 (R1 + R2), or γ/2 R1 alone."""
+        if self.config.r2:  # the mean over reals plus the mean over fakes, in one call
+            return {"r1_r2": self.gamma() / 2 * 2 * self.penalty(self.D, both)}
+        return {"r1": self.gamma() / 2 * self.penalty(self.D, x)}
 
     def g_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
-        real_logits, fake_logits = self.D(torch.cat([x, self.fake(len(x))])).chunk(2)
+        fake = self.fake(len(x))
+        if not self.relativistic:
+            return losses.g_nonsaturating(self.D(fake))
+        real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)
         return losses.g_relativistic(real_logits, fake_logits)
 
 

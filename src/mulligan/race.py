@@ -8,18 +8,19 @@ they are the processor's seconds, so that a contestant loses nothing while anoth
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mulligan import registry
-from mulligan.data.source import Source
-from mulligan.game import Batch, System
+from mulligan.data.source import Head, Source
+from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
 from mulligan.look import generate, observing
 from mulligan.loop import Loop
@@ -38,9 +39,11 @@ class Case:
     Attributes:
         name: of the contestant; cases that differ in data and seed alone share it.
         system, config: as `mulligan train` takes them.
-        seconds: of training.
+        seconds: of training; where `images` is the budget, about what they take.
         marks: moments to measure at, as shares of the budget, ascending; the last is 1.
         ema: half-life of G's moving average in images, 0 for none; what is measured is the average.
+        images: to be seen in training, a budget instead of the seconds.
+        limit: train on the first so many samples alone.
     """
 
     name: str
@@ -52,14 +55,22 @@ class Case:
     marks: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     ema: int = 20_000
     precision: str = "auto"
+    images: int | None = None
+    limit: int | None = None
 
     @property
     def key(self) -> str:
         """Its file's name."""
         return f"{self.name}-{self.data}-{self.seed}"
 
+    @property
+    def budget(self) -> float:
+        """Images or seconds."""
+        return self.images or self.seconds
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "marks": list(self.marks)}
+        found = {**asdict(self), "marks": list(self.marks)}
+        return {k: v for k, v in found.items() if v is not None}  # what a case does not set is not in its record
 
 
 def training_clock() -> Callable[[], float]:
@@ -77,10 +88,11 @@ class Contestant:
         config = kind.Config(**case.config)
         # of a second system: going through the stages shapes networks
         shares = [stage.share for stage in kind(config, source.signals).stages()]
-        self.ends = [case.seconds * share / sum(shares) for share in accumulate(shares)]  # of the stages, in seconds
+        self.ends = [case.budget * share / sum(shares) for share in accumulate(shares)]  # of the stages
         torch.manual_seed(case.seed)
         self.system: System = kind(config, source.signals)
-        loader = Loader(source.train, self.system.config.batch, seed=case.seed, device=runtime.device)
+        train = source.train if case.limit is None else Head(source.train, case.limit)
+        loader = Loader(train, self.system.config.batch, seed=case.seed, device=runtime.device)
         self.loop = Loop(self.system, loader, runtime, ema=case.ema)
         self.stages = self.system.stages()
         self.enter(0)
@@ -89,11 +101,24 @@ class Contestant:
         self.lost: str | None = None  # what ended the training early
 
     @property
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each player learns, with the networks as they stand."""
+        learns: dict[str, tuple[nn.Module, ...]] = {}
+        for turn in self.loop.stage.turns:
+            learns[turn.player] = learns.get(turn.player, ()) + turn.learns
+        return {player: sum(p.numel() for p in parameters(networks)) for player, networks in learns.items()}
+
+    @property
+    def spent(self) -> float:
+        """Of the budget, in its unit."""
+        return self.loop.progress.images if self.case.images else self.seconds
+
+    @property
     def goal(self) -> float:
-        """Seconds of training at the next mark; infinite when there is none."""
+        """What is spent of the budget at the next mark; infinite when there is none."""
         marks = self.case.marks
         over = self.lost is not None or len(self.measured) == len(marks)
-        return math.inf if over else marks[len(self.measured)] * self.case.seconds
+        return math.inf if over else marks[len(self.measured)] * self.case.budget
 
     @property
     def done(self) -> bool:
@@ -105,17 +130,17 @@ class Contestant:
         self.loop.enter(number, next(self.stages))
 
     def train(self, seconds: float) -> None:
-        """Train for a slice, or to the next mark; a stage ends when its share of the seconds is over."""
+        """Train for a slice, or to the next mark; a stage ends when its share of the budget is over."""
         clock = training_clock()
-        start = now = clock()
-        stop = start + min(seconds, self.goal - self.seconds)
-        while now < stop:
+        last = clock()
+        stop = self.seconds + seconds
+        while self.seconds < stop and self.spent < self.goal:
             stage = self.loop.progress.stage
-            if stage + 1 < len(self.ends) and self.seconds + now - start >= self.ends[stage]:
+            if stage + 1 < len(self.ends) and self.spent >= self.ends[stage]:
                 self.enter(stage + 1)
             self.loop.play()
             now = clock()
-        self.seconds += now - start
+            self.seconds, last = self.seconds + now - last, now
         try:
             self.loop.values()
         except FloatingPointError as error:
@@ -142,15 +167,39 @@ def race(
     contestants: list[Contestant],
     measure: Callable[[Contestant], dict[str, float]],
     tell: Callable[[str], None] = lambda words: None,
+    after_slice: Callable[[], None] = lambda: None,
 ) -> None:
     """Train and measure all of them to their ends."""
     while running := [c for c in contestants if not c.done]:
         for c in running:
-            if c.seconds < c.goal:
+            if c.spent < c.goal:
                 c.train(SLICE)
-            if c.lost is None and c.seconds >= c.goal:
+                after_slice()
+            if c.lost is None and c.spent >= c.goal:
                 c.measure(measure)
                 shown = ", ".join(f"{k} {v:.4g}" for k, v in c.measured[-1]["metrics"].items())
                 tell(f"{c.case.key} at {c.seconds:.1f} s: {shown}")
             if c.lost is not None:
                 tell(f"{c.case.key} lost at {c.seconds:.1f} s: {c.lost}")
+
+
+# --- records ---------------------------------------------------------------------------------------------
+
+
+def spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation over seeds (None of fewer than two), values; null counts as infinite."""
+    known = [math.inf if v is None else float(v) for v in values]
+    finite = all(math.isfinite(v) for v in known)
+    deviation = statistics.stdev(known) if finite and len(known) > 1 else None
+    return {"mean": statistics.mean(known), "spread": deviation, "n": len(known), "values": known}
+
+
+def plain(value: Any) -> Any:
+    """JSON knows no infinity: null stands for what is not finite; floats get six digits."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
