@@ -33,7 +33,7 @@ SECONDS = 100.0
 SEEDS = (0, 1, 2)
 CONTESTANTS: tuple[tuple[str, Json], ...] = (
     ("cogan", {}),
-    ("independent", {"g_shared": 0, "d_shared": 0, "lead": 0.0}),
+    ("independent", {"g_shared": 0, "d_shared": 0}),
 )
 N = 5_000
 SHOWN = 48  # pairs in the picture

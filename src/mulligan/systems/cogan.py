@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -45,9 +44,6 @@ class Config(BaseConfig):
     d_shared: int | None = Field(
         default=None, ge=0, description="last layers that both discriminators share; default: all but the first"
     )
-    lead: float = Field(
-        default=0.3, ge=0, lt=1, description="share of the training in which the first domain plays alone; 0: none"
-    )
     lr: float = Field(default=3e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β2")
@@ -62,46 +58,28 @@ class CoGAN(Typical):
 
     needs = {key: (Signal("image", (None, None, None)),) for key in KEYS}
     made = KEYS
-    G: CoupledGenerator
-    D: CoupledDiscriminator
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         shape, other = (signals[key].shape for key in KEYS)
         assert shape == other, (shape, other)
         c = config
-        g, d = self._layers()
-        self.G = CoupledGenerator(g, _shared("--g-shared", c.g_shared, len(g), own=2))
-        self.D = CoupledDiscriminator(d, _shared("--d-shared", c.d_shared, len(d), own=1))
+        g = [generator_layers(shape, c.z_dim, c.g_width) for _ in KEYS]
+        d = [discriminator_layers(shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden) for _ in KEYS]
+        self.G = CoupledGenerator(g, _shared("--g-shared", c.g_shared, len(g[0]), own=2))
+        self.D = CoupledDiscriminator(d, _shared("--d-shared", c.d_shared, len(d[0]), own=1))
         self.augment_d()
-
-    def _layers(self) -> tuple[Layers, Layers]:
-        """New ones for a domain's generator and discriminator."""
-        c, shape = self.config, self.signals["x"].shape
-        g = generator_layers(shape, c.z_dim, c.g_width)
-        return g, discriminator_layers(shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden)
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
         rule = Adam(c.lr, (c.beta1, c.beta2))
-        turns = (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule))
-        if c.lead:
-            yield Stage("first domain", turns, share=c.lead)
-        g, d = self._layers()
-        self.G.add_domain(g)
-        self.D.add_domain(d)
-        yield Stage("both domains", turns, share=1 - c.lead, begin=self._begin_second if c.lead else None)
-
-    def _begin_second(self, loader: Any) -> None:
-        """The second domain starts from what the first has learned: x2 is x until f2 asks for something else."""
-        for network in (self.G, self.D):
-            first, second = network.own
-            second.load_state_dict(first.state_dict())
+        yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
         """-E[log f1(x1)] - E[log(1 - f1(g1(z)))], and the same of f2 and g2 (eq. 3, negated: D minimises)."""
         terms: Terms = {}
-        for domain, (key, fake) in enumerate(self._by_domain(self.fake_for_d(len(batch["x"])))):
+        fakes = self.fake_for_d(len(batch["x"])).unbind(1)
+        for domain, (key, fake) in enumerate(zip(KEYS, fakes, strict=True)):
             # one pass over both: D has no BatchNorm, so a sample's logit is its own
             on_real, on_fake = self.D(torch.cat([batch[key], fake]), domain).chunk(2)
             self.watch(on_real)
@@ -111,7 +89,7 @@ class CoGAN(Typical):
     def g_loss(self, batch: Batch) -> Terms:
         """-E[log f1(g1(z))] - E[log f2(g2(z))], of the same z."""
         terms: Terms = {}
-        for domain, (key, fake) in enumerate(self._by_domain(self.fake_for_g(len(batch["x"])))):
+        for domain, (key, fake) in enumerate(zip(KEYS, self.fake_for_g(len(batch["x"])).unbind(1), strict=True)):
             terms[f"adv_{key}"] = losses.g_nonsaturating(self.D(fake, domain))["adv"]
         return terms
 
@@ -119,15 +97,9 @@ class CoGAN(Typical):
         return dict(zip(KEYS, self.G(batch["z"]).unbind(1), strict=True))
 
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        fakes = self._by_domain(self.fake(len(batch["x"])))
-        return {
-            name: (self.D(batch[key], domain), self.D(fake, domain))
-            for domain, (name, (key, fake)) in enumerate(zip(("D", "D2"), fakes, strict=False))
-        }
-
-    def _by_domain(self, fakes: Tensor) -> list[tuple[str, Tensor]]:
-        """(key, images) of each domain that plays by now, of fakes (N, 2, C, S, S)."""
-        return list(zip(KEYS, fakes.unbind(1), strict=True))[: len(self.D.own)]
+        fakes = zip(KEYS, self.fake(len(batch["x"])).unbind(1), strict=True)
+        both = [(self.D(batch[key], domain), self.D(fake, domain)) for domain, (key, fake) in enumerate(fakes)]
+        return dict(zip(("D", "D2"), both, strict=True))
 
 
 def _shared(flag: str, asked: int | None, n: int, *, own: int) -> int:
@@ -138,49 +110,37 @@ def _shared(flag: str, asked: int | None, n: int, *, own: int) -> int:
 
 
 class CoupledGenerator(nn.Module):
-    """z (N, z_dim) -> (N, 2, C, S, S): an image of each domain; the same twice as long as there is one domain.
+    """z (N, z_dim) -> (N, 2, C, S, S): an image of each domain.
 
     Args:
-        layers: of the first domain's generator.
-        shared: how many of the first serve both domains.
+        layers: of each domain's generator.
+        shared: how many of the first are those of the first domain for both.
     """
 
-    def __init__(self, layers: Layers, shared: int) -> None:
+    def __init__(self, layers: list[Layers], shared: int) -> None:
         super().__init__()
-        self.n = shared
-        self.shared = nn.Sequential(*chain(*layers[:shared]))
-        self.own = nn.ModuleList()
-        self.shared.apply(init_normal)
-        self.add_domain(layers)
-
-    def add_domain(self, layers: Layers) -> None:
-        """With those of the layers that are not shared."""
-        self.own.append(nn.Sequential(*chain(*layers[self.n :])).apply(init_normal))
+        self.shared = nn.Sequential(*chain(*layers[0][:shared]))
+        self.own = nn.ModuleList(nn.Sequential(*chain(*domain[shared:])) for domain in layers)
+        self.apply(init_normal)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.shared(z)
-        images = [own(h) for own in self.own]
-        return torch.stack([images[0], images[-1]], 1)
+        return torch.stack([own(h) for own in self.own], 1)
 
 
 class CoupledDiscriminator(nn.Module):
     """x (N, C, S, S) of a domain, 0 or 1 -> logits (N,).
 
     Args:
-        layers: of the first domain's discriminator.
-        shared: how many of the last serve both domains.
+        layers: of each domain's discriminator.
+        shared: how many of the last are those of the first domain for both.
     """
 
-    def __init__(self, layers: Layers, shared: int) -> None:
+    def __init__(self, layers: list[Layers], shared: int) -> None:
         super().__init__()
-        self.n = len(layers) - shared
-        self.own = nn.ModuleList()
-        self.shared = nn.Sequential(*chain(*layers[self.n :]))
-        self.add_domain(layers)
-
-    def add_domain(self, layers: Layers) -> None:
-        """With those of the layers that are not shared."""
-        self.own.append(nn.Sequential(*chain(*layers[: self.n])))
+        n = len(layers[0]) - shared
+        self.own = nn.ModuleList(nn.Sequential(*chain(*domain[:n])) for domain in layers)
+        self.shared = nn.Sequential(*chain(*layers[0][n:]))
 
     def forward(self, x: Tensor, domain: int) -> Tensor:
         logits: Tensor = self.shared(self.own[domain](x))
