@@ -62,6 +62,15 @@ def scatter(contestants: list[Contestant], folder: Path) -> None:
     sheet.save(folder / "grid.png")
 
 
+def samples_beside(contestants: list[Contestant]) -> Image.Image:
+    """36 samples of each contestant in a race of images, none chosen."""
+    shown = []
+    for c in contestants:
+        with observing(c.system), c.loop.average.swapped():
+            shown.append(pictures.look_grid(c.generate(36)))
+    return beside(shown, [c.case.name for c in contestants])
+
+
 def beside(shown: list[Image.Image], names: list[str]) -> Image.Image:
     """Pictures of one size in a row, each under its name."""
     width, height = shown[0].size

@@ -13,12 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from grid import beside
-from mulligan import pictures
+from grid import samples_beside
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.evaluate import real_samples, trivial_samples
-from mulligan.look import observing
 from mulligan.metrics.sliced_wasserstein import patch_distances
 from runner import Case, Chart, Contestant, Json, Metrics, Question, main
 
@@ -55,13 +53,8 @@ def references(source: Source) -> dict[str, Metrics]:
 
 def side_by_side(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed."""
-    if contestants[0].case.seed != SEEDS[0]:
-        return
-    shown = []
-    for c in contestants:
-        with observing(c.system), c.loop.average.swapped():
-            shown.append(pictures.look_grid(c.generate(36)))
-    beside(shown, [c.case.name for c in contestants]).save(folder / "growing-samples.png")
+    if contestants[0].case.seed == SEEDS[0]:
+        samples_beside(contestants).save(folder / "growing-samples.png")
 
 
 QUESTION = Question(

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from mulligan.runtime import Runtime
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 ENOUGH_SEEDS = 3  # fewer is preliminary
+OVER = {"seconds": "seconds of training", "images": "images seen"}
 
 Metrics = dict[str, float]
 Json = dict[str, Any]
@@ -48,12 +49,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chart:
-    """A panel of the picture: one metric, on each kind of data that has it."""
+    """A panel of the picture: one metric, on each kind of data that has it, over seconds or images of training."""
 
     metric: str
     rules: tuple[tuple[float, str], ...] = ()
     log: bool = False
     title: str = ""
+    over: Literal["seconds", "images"] = "seconds"
 
 
 @dataclass(frozen=True)
@@ -320,25 +322,25 @@ def _panels(c: Chart, summary: Json) -> list[chart.Panel]:
     several = len({one["data"] for one in summary["contestants"]}) > 1
     for data in dict.fromkeys(one["data"] for one in summary["contestants"]):
         courses = [
-            _course(one, c.metric) for one in summary["contestants"]
+            _course(one, c) for one in summary["contestants"]
             if one["data"] == data and one["course"] and c.metric in one["course"][0]["metrics"]
         ]  # fmt: skip
         known = summary["references"].get(data, {}).get(c.metric, {})
         rules = [*c.rules, *((value, name) for name, value in known.items())]
         title = c.title or c.metric
         if courses:
-            panels.append(chart.Panel(f"{data}: {title}" if several else title, courses, rules, c.log))
+            panels.append(chart.Panel(f"{data}: {title}" if several else title, courses, rules, c.log, OVER[c.over]))
     return panels
 
 
-def _course(contestant: Json, metric: str) -> chart.Course:
+def _course(contestant: Json, c: Chart) -> chart.Course:
     """Rows of seeds, columns of moments; NaN where a run no longer was."""
     moments, seeds = contestant["course"], contestant["seeds"]
     y = np.full((len(seeds), len(moments)), math.nan)
     for i, moment in enumerate(moments):
-        for seed, value in zip(moment["seeds"], moment["metrics"][metric]["values"], strict=True):
+        for seed, value in zip(moment["seeds"], moment["metrics"][c.metric]["values"], strict=True):
             y[seeds.index(seed), i] = value
-    return chart.Course(contestant["name"], np.array([m["seconds"] for m in moments]), y)
+    return chart.Course(contestant["name"], np.array([m[c.over] for m in moments]), y)
 
 
 def wait_passively() -> None:
