@@ -1,6 +1,6 @@
 """mulligan trains generative adversarial networks, and takes the shot again when a game is lost.
 
-`train`, `load` and `evaluate` are imported on first use: torch costs two seconds.
+What it offers is imported on first use: torch costs two seconds.
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Interrupted", "evaluate", "load", "resume", "train"]
+__all__ = ["Interrupted", "arithmetic", "edit", "evaluate", "load", "mix", "project", "resume", "train"]
 
 if TYPE_CHECKING:
+    from mulligan.arithmetic import arithmetic as arithmetic
+    from mulligan.edit import edit as edit
     from mulligan.evaluate import evaluate as evaluate
+    from mulligan.mixing import mix as mix
     from mulligan.model import load as load
+    from mulligan.project import project as project
     from mulligan.train import Interrupted as Interrupted
     from mulligan.train import resume as resume
     from mulligan.train import train as train
 
 
 def __getattr__(name: str) -> Any:
-    homes = {"load": "mulligan.model", "evaluate": "mulligan.evaluate"}
+    homes = {"load": "mulligan.model", "mix": "mulligan.mixing"}
+    homes |= {verb: f"mulligan.{verb}" for verb in ("arithmetic", "edit", "evaluate", "project")}
     homes |= dict.fromkeys(("train", "resume", "Interrupted"), "mulligan.train")
     if name not in homes:
         raise AttributeError(f"module 'mulligan' has no attribute {name!r}")

@@ -27,7 +27,8 @@ def parse(
 ) -> dict[str, Any]:
     """Read `words` as options named by the fields of `models`; checked values, by field name.
 
-    A field with `json_schema_extra={"positional": True}` is read by position; one with `{"short": "o"}` is `-o` too.
+    A field with `json_schema_extra={"positional": True}` is read by position, one with `{"short": "o"}` is `-o` too,
+    one with `{"append": True}` may be given several times.
 
     Args:
         words: of the command line, after the verb.
@@ -110,11 +111,13 @@ def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
 def _annotated(name: str, field: FieldInfo) -> Any:
     help_ = tyro.conf.arg(help=field.description or "", name=name.rstrip("_"))
     kind: Any = Annotated[field.annotation, help_]
+    if extra(field).get("append"):
+        return tyro.conf.UseAppendAction[kind]  # type: ignore[misc]
     return tyro.conf.Positional[kind] if extra(field).get("positional") else kind  # type: ignore[misc]
 
 
 def extra(field: FieldInfo) -> dict[str, Any]:
-    """What a field says of its place on the command line: `positional`, `short`."""
+    """What a field says of its place on the command line: `positional`, `short`, `append`."""
     found = field.json_schema_extra
     return dict(found) if isinstance(found, dict) else {}
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mulligan.cli.data import data
 from mulligan.cli.demo import demo
 from mulligan.cli.evaluate import compare, evaluate
+from mulligan.cli.latent import arithmetic, edit, mix, project
 from mulligan.cli.progress import progress
 from mulligan.cli.sample import sample, walk
 from mulligan.cli.systems import systems
@@ -41,6 +42,10 @@ VERBS = {verb.play.__name__: verb for verb in (
     Verb(compare, "RUN RUN ...", "the numbers of several runs side by side"),
     Verb(progress, "-o runs/progress", "the lecture's figure: GANs of several years, equal data and seconds"),
     Verb(walk, "RUN -o walk.gif", "from latent to latent"),
+    Verb(project, "RUN IMAGE -o found.png", "find a picture in the latent space"),
+    Verb(edit, 'RUN IMAGE --set "glasses=1"', "change tags of a picture or a sample, and keep the rest"),
+    Verb(arithmetic, 'RUN "3 - 7 + 12"', "add and subtract samples, or the means of tags"),
+    Verb(mix, "RUN -o mix.png", "coarse features of one sample, fine ones of another (stylegan2)"),
 )}  # fmt: skip
 HELP = """mulligan trains generative adversarial networks on your own data.
 

@@ -92,6 +92,15 @@ class EfficientNetLite0(nn.Module):
         pooled: Tensor = h.mean((2, 3))
         return pooled
 
+    def stages(self, x: Tensor, after: tuple[int, ...]) -> list[Tensor]:
+        """What the blocks of these numbers give, ascending, for x (N, 3, H, W) in [-1, 1]; no later block is run."""
+        h, found = F.relu6(self._bn0(self._conv_stem(x))), []
+        for number, block in zip(range(after[-1] + 1), self._blocks, strict=False):
+            h = block(h)
+            if number in after:
+                found.append(h)
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 1000) of x (N, 3, H, W) in [-1, 1]."""
         logits: Tensor = self._fc(self.features(x))

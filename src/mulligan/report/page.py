@@ -10,6 +10,7 @@ from mulligan.errors import Mistake
 from mulligan.report.curves import curves
 from mulligan.report.game import animation, game
 from mulligan.report.header import header, title
+from mulligan.report.latent import latent
 from mulligan.report.looks import looks
 from mulligan.report.numbers import numbers
 from mulligan.report.record import Record
@@ -38,7 +39,7 @@ def page(run: Record, gif: bytes | None) -> str:
     """The whole page; `gif` is the animation of a 1-D run."""
     style = STYLE.read_text(encoding="utf-8")
     sections = [
-        header(run), looks(run), game(run, gif), numbers(run), curves(run),
+        header(run), looks(run), game(run, gif), latent(run), numbers(run), curves(run),
         events(run), data(run), options(run), repeat(run),
     ]  # fmt: skip
     return (
