@@ -67,13 +67,14 @@ class Memory:
 
 def signals_of(kind: str) -> dict[str, Signal]:
     reach = (-1.0, 1.0) if kind == "image" else None
-    return {"x": Signal(kind, SHAPES[kind], reach), "y": Signal("label", (), (0, 2))}  # type: ignore[arg-type]
+    x = Signal(kind, SHAPES[kind], reach)  # type: ignore[arg-type]
+    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x}
 
 
 def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     source = torch.Generator().manual_seed(5)
-    x = torch.rand(n, *(s or 1 for s in signals["x"].shape), generator=source) * 2 - 1
-    return Memory(x=x, y=torch.arange(n) % 3)
+    x, x2 = (torch.rand(n, *(s or 1 for s in signals["x"].shape), generator=source) * 2 - 1 for _ in range(2))
+    return Memory(x=x, y=torch.arange(n) % 3, x2=x2)
 
 
 def tiny_system(name: str, kind: str, **options: Any) -> System:

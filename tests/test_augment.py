@@ -100,7 +100,7 @@ def test_d_sees_nothing_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(augment, "brightness", lambda x, chosen: x * 0)
     system = tiny_system(name, "image", augment="fixed").train()
     system.D.eval() if name == "gan" else None  # its dropout is not what is asked for here
-    batch = {"x": pictures()}
+    batch = {"x": pictures(), "x2": pictures()}
     for turn in next(system.stages()).turns:
         system.zero_grad()
         sum(turn.loss(batch).values()).backward()

@@ -26,6 +26,6 @@ def entry(name: str) -> dict[str, Any]:
         "title": doc.splitlines()[0],
         "about": doc,
         "needs": needs,
-        "makes": "x, like the data's",
+        "makes": f"{' and '.join(kind.made)}, like the data's",
         "options": options,
     }

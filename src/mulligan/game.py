@@ -132,6 +132,7 @@ class System(nn.Module, ABC):
 
     Config: ClassVar[type[Config]]
     needs: ClassVar[dict[str, tuple[Signal, ...]]]  # per key of a batch, the signals that would do
+    made: ClassVar[tuple[str, ...]] = ("x",)  # keys of what it generates, each like the data's; the first is judged
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks whose moving average generates
 
     def __init_subclass__(cls) -> None:
@@ -145,7 +146,7 @@ class System(nn.Module, ABC):
         self.config = config
         self.signals = signals
         self.images = 0  # seen so far; the loop keeps it, for losses with a schedule
-        self.makes: dict[str, Signal] = {"x": signals["x"]}
+        self.makes: dict[str, Signal] = {key: signals[key] for key in self.made}
 
     @abstractmethod
     def stages(self) -> Iterator[Stage]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mulligan import checkpoint, figure, pictures, runtime, samples
 from mulligan.data.source import Source
-from mulligan.game import System
+from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.quick import Quick
 from mulligan.rundir import FLOOR, RunDir
@@ -58,7 +58,7 @@ class Look:
         with observing(self.system), self.loop.average.swapped():
             self.vital = {f"{player}.auc": a for player, a in self._separation().items()}
             self.vital |= self.system.vital()
-            if np.isfinite(fd := self.quick(self._generate)):
+            if np.isfinite(fd := self.quick(self._judged)):
                 self.vital |= {"FD": fd, "FD" + FLOOR: self.quick.floor}
             self._picture()
         self.looked = self.loop.progress.round
@@ -78,9 +78,13 @@ class Look:
         self.rundir.log(**line)
         return {**line, "picture": self.newest_picture}
 
-    def _generate(self, n: int) -> Tensor:
+    def _generate(self, n: int) -> Batch:
         """n samples, the same latents at every look."""
         return generate(self.system, n, seed=SEED, at_once=self.part)
+
+    def _judged(self, n: int) -> Tensor:
+        """The same, of the key that is judged."""
+        return next(iter(self._generate(n).values()))
 
     def _separation(self) -> dict[str, float]:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
@@ -104,9 +108,9 @@ class Look:
             picture = figure.draw(snapshot)
         elif signal.kind == "points":
             real = self.source.held_out.fetch(np.arange(min(POINTS, len(self.source.held_out))))["x"]
-            picture = pictures.look_grid(self._generate(POINTS), real, signal)
+            picture = pictures.look_grid(self._judged(POINTS), real, signal)
         else:
-            picture = pictures.look_grid(self._generate(GRID))
+            picture = pictures.look_grid(pictures.side_by_side(self._generate(GRID)))
         provenance = {"model": f"{self.rundir.path.name}, round {round}", "seed": SEED}
         samples.save_png(picture, file, provenance, overwrite=True)
         self.newest_picture = str(file)
@@ -146,21 +150,21 @@ def observing(system: System) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def generate(system: System, n: int, *, seed: int, at_once: int) -> Tensor:
-    """n samples (n, ...) of a system in training, float32 on the CPU; for use inside `observing`.
+def generate(system: System, n: int, *, seed: int, at_once: int) -> Batch:
+    """n samples of a system in training, float32 on the CPU, keyed as it makes them; for use inside `observing`.
 
     Args:
-        system: whose first made key is taken.
+        system: in training.
         n: how many.
         seed: of the latents; the same seed and `at_once`, the same latents.
         at_once: samples generated in one pass.
     """
     runtime.seed(seed, system.device)
-    key, parts = next(iter(system.makes)), []
+    parts = []
     for start in range(0, n, at_once):
-        z = system.latent(min(at_once, n - start))
-        parts.append(system.generate({"z": z})[key].float().cpu())
-    return torch.cat(parts)
+        made = system.generate({"z": system.latent(min(at_once, n - start))})
+        parts.append({key: made[key].float().cpu() for key in system.makes})
+    return {key: torch.cat([part[key] for part in parts]) for key in system.makes}
 
 
 def auc(real: Tensor, fake: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -36,6 +36,16 @@ def look_grid(x: Array, reals: Array | None = None, signal: Signal | None = None
     names = signal.names if signal else ()
     plot_of = scatter if x.shape[1] >= 2 else histogram
     return plot_of(units(x), None if reals is None else units(reals), names=names)
+
+
+def side_by_side(made: Mapping[str, Array]) -> Array:
+    """What a system made as one image a sample: all its images (N, C, H, W) of one shape in a row, the first at left.
+
+    Whatever is not like the first key's is left out.
+    """
+    first, *others = made.values()
+    alike = [first, *(other for other in others if first.ndim == 4 and other.shape == first.shape)]
+    return first if len(alike) == 1 else np.concatenate([to_numpy(x) for x in alike], 3)
 
 
 def grid(images: Bytes, columns: int | None = None) -> Image.Image:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mulligan import registry
 from mulligan.data.source import Head, Source
-from mulligan.game import System, parameters
+from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
 from mulligan.look import generate, observing
 from mulligan.loop import Loop
@@ -156,6 +156,10 @@ class Contestant:
 
     def generate(self, n: int) -> Tensor:
         """n samples on the CPU, from the same latents at every mark; inside `measure` alone."""
+        return next(iter(self.make(n).values()))
+
+    def make(self, n: int) -> Batch:
+        """The same with every key that the system makes."""
         return generate(self.system, n, seed=SAMPLE_SEED, at_once=AT_ONCE)
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def write(
     signal: Signal,
     out: Path | str,
     *,
+    beside: Mapping[str, Array] | None = None,
     provenance: dict[str, Any],
     columns: int | None = None,
     overwrite: bool = False,
@@ -47,6 +48,7 @@ def write(
         x: images (N, C, H, W) in [-1, 1] or points (N, D).
         signal: what x is.
         out: the file or folder; missing parents are made.
+        beside: what else belongs to each image, by its key: at its right in pictures, an array of its own in .npz.
         provenance: how the samples came to be; at least `model` (its hash) and `seed`.
         columns: tiles in a row of the grid; default: about as many as rows.
         overwrite: replace what is there.
@@ -56,25 +58,33 @@ def write(
     """
     out = Path(out)
     with told(out):
-        return _write(x, signal, out, provenance, columns, overwrite)
+        return _write(x, signal, out, beside or {}, provenance, columns, overwrite)
 
 
 def _write(
-    x: Array, signal: Signal, out: Path, provenance: dict[str, Any], columns: int | None, overwrite: bool
+    x: Array,
+    signal: Signal,
+    out: Path,
+    beside: Mapping[str, Array],
+    provenance: dict[str, Any],
+    columns: int | None,
+    overwrite: bool,
 ) -> Path:
     suffix = out.suffix.lower()
     images = signal.kind == "image"
     if suffix == ".png":
         assert images or signal.kind == "points", f"no picture of {signal.kind} is known"
-        picture = pictures.grid(to_uint8(x), columns) if images else pictures.look_grid(x, None, signal)
+        row = pictures.side_by_side({"x": x, **beside})
+        picture = pictures.grid(to_uint8(row), columns) if images else pictures.look_grid(x, None, signal)
         return save_png(picture, out, provenance, overwrite=overwrite)
     if suffix == ".npz":
-        samples = to_uint8(x) if images else user_units(x, signal)
-        return save(npz(provenance, samples=samples), out, overwrite=overwrite)
+        arrays = {"samples": to_uint8(x) if images else user_units(x, signal)}
+        arrays |= {key: to_uint8(other) for key, other in beside.items()}
+        return save(npz(provenance, **arrays), out, overwrite=overwrite)
     if suffix == ".csv" and not images:
         return save(_csv(user_units(x, signal), signal, provenance).encode(), out, overwrite=overwrite)
     if suffix == "" and images:
-        return _write_folder(to_uint8(x), out, provenance, overwrite)
+        return _write_folder(to_uint8(pictures.side_by_side({"x": x, **beside})), out, provenance, overwrite)
     what = "images" if images else "points"
     raise Mistake(f"-o {out}: {what} cannot be written so; use {_SUFFIXES[signal.kind]}")
 

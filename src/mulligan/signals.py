@@ -98,4 +98,6 @@ def _mend(key: str) -> str:
         return "; put the images of each class in a folder of its own"
     if key == "tags":
         return "; --data characters supplies them"
+    if key == "x2":
+        return "; add --task edges, --task negative or --pair A:B"
     return ""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mulligan import samples
+from mulligan.arrays import to_numpy
 from mulligan.model import Model
+from mulligan.pictures import side_by_side
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
@@ -39,5 +42,5 @@ def write(model: Model, out: Path, *, seed: int, stops: int, steps: int, side: i
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         latents = [model.system.latent(n) for _ in range(stops)]
-    frames = [next(iter(model.generate(n, seed=seed, z=z).values())) for z in path(latents, steps)]
-    return samples.write_walk(torch.stack(frames), out, model.provenance(seed), signal=signal, overwrite=overwrite)
+    frames = [to_numpy(side_by_side(model.generate(n, seed=seed, z=z))) for z in path(latents, steps)]
+    return samples.write_walk(np.stack(frames), out, model.provenance(seed), signal=signal, overwrite=overwrite)

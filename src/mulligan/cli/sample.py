@@ -41,10 +41,14 @@ def sample(words: list[str]) -> int:
     if options["label"] is not None and "y" not in model.system.needs:
         raise Mistake(f"--label {options['label']}: {model.config['system']} takes no label; leave it out")
     made = model.generate(options["n"], seed=options["seed"], label=options["label"])
-    key, signal = next(iter(model.system.makes.items()))
-    provenance = model.provenance(options["seed"])
+    first, *others = model.system.makes
     written = samples.write(
-        made[key], signal, Path(options["out"]), provenance=provenance, overwrite=options["overwrite"]
+        made[first],
+        model.system.makes[first],
+        Path(options["out"]),
+        beside={key: made[key] for key in others},
+        provenance=model.provenance(options["seed"]),
+        overwrite=options["overwrite"],
     )
     print(written)
     return 0

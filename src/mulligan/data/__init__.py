@@ -6,6 +6,7 @@ Importing this package is cheap; torch, numpy and Pillow are imported by the sou
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,6 +80,8 @@ def open_source(
     fit: Fit = "crop",
     alpha: bool = False,
     limit: int | None = None,
+    task: str | None = None,
+    pair: str | None = None,
     progress: Progress | None = None,
 ) -> Source:
     """Open a source: one of `names()`, a folder of images, or a .npy, .npz or .csv file.
@@ -90,6 +93,8 @@ def open_source(
             distorted (stretch).
         alpha: keep transparency as a fourth channel instead of laying the image on white.
         limit: train on the first so many samples only; None: on all. The other splits stay whole.
+        task: a name of `tasks.names()`: what else a batch holds, computed from its images.
+        pair: `A:B`, two classes or two tags, as the domains x and x2.
         progress: told how far it is while images are decoded, drawn or fetched for the first time.
 
     Raises:
@@ -97,7 +102,7 @@ def open_source(
     """
     from mulligan.data.opening import open_any
 
-    return open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, progress=progress)
+    return open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, progress=progress)
 
 
 def check(
@@ -107,6 +112,8 @@ def check(
     fit: Fit = "crop",
     alpha: bool = False,
     limit: int | None = None,
+    task: str | None = None,
+    pair: str | None = None,
     conditional: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -118,6 +125,8 @@ def check(
         fit: likewise.
         alpha: likewise.
         limit: likewise.
+        task: likewise.
+        pair: likewise.
         conditional: whether a system that needs at least two classes is to be trained.
         progress: likewise.
 
@@ -126,7 +135,8 @@ def check(
     """
     from mulligan.data.examine import examine
 
-    return examine(spec, size=size, fit=fit, alpha=alpha, limit=limit, conditional=conditional, progress=progress)
+    open_it = partial(open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair)
+    return examine(spec, partial(open_it, progress=progress), conditional=conditional, progress=progress)
 
 
 def get(name: str, *, progress: Progress | None = None) -> Path:

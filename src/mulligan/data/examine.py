@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mulligan.data import Fit, Progress, names
-from mulligan.data.opening import locate, open_any
+from mulligan.data import Progress, names
+from mulligan.data.opening import locate
 from mulligan.data.source import Source, content_keys
 from mulligan.signals import Signal
 
@@ -105,22 +105,13 @@ def _most(histogram: dict[str, int], at_most: int = 12) -> str:
     return shown + (f", and {len(histogram) - at_most} more" if len(histogram) > at_most else "")
 
 
-def examine(
-    spec: str,
-    *,
-    size: int | None,
-    fit: Fit,
-    alpha: bool,
-    limit: int | None,
-    conditional: bool,
-    progress: Progress | None,
-) -> Report:
+def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, progress: Progress | None) -> Report:
     """See `mulligan.data.check`."""
     report = Report(spec)
     if spec not in names():
         locate(spec)  # a name or path that is not there is the caller's mistake, not the data's
     try:
-        source = open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, progress=progress)
+        source = open_it(spec)
     except ValueError as error:
         report.problems.append(str(error))
         return report
@@ -274,7 +265,7 @@ def _judge(report: Report, source: Source) -> None:
     distinct = n - report.exact_duplicates
     if distinct < 2:
         report.problems.append(f"all {n} {what} are the same: there is nothing to learn")
-    if (seen := report.counts["train"]) < FEW:
+    if (seen := min([report.counts["train"], *source.facts.get("domains", {}).values()])) < FEW:
         report.warnings.append(
             f"{seen} {what} to train on are few (below {FEW}): the discriminator will know them by heart"
         )

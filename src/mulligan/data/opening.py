@@ -10,7 +10,8 @@ from typing import Any, get_args
 import numpy as np
 
 from mulligan.config import nearest
-from mulligan.data import Fit, Progress, cache, names
+from mulligan.data import Fit, Progress, cache, names, tasks
+from mulligan.data.pair import paired
 from mulligan.data.source import Head, Source, fingerprint
 from mulligan.errors import Mistake
 
@@ -20,13 +21,29 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
 
 
 def open_any(
-    spec: str, *, size: int | None, fit: Fit, alpha: bool, limit: int | None, progress: Progress | None
+    spec: str,
+    *,
+    size: int | None,
+    fit: Fit,
+    alpha: bool,
+    limit: int | None,
+    task: str | None,
+    pair: str | None,
+    progress: Progress | None,
 ) -> Source:
     """See `mulligan.data.open_source`."""
     _check_options(size, fit, limit)
+    if task is not None and pair is not None:
+        raise Mistake(f"--task {task} and --pair {pair}: both name the domains; give one of them")
+    if task is not None:
+        tasks.check(task)  # before a folder is decoded
     open_it = _built_in if spec in names() else _of_the_user
     source = open_it(spec, size, fit, alpha, progress)
-    return source if limit is None else limited(source, limit)
+    if limit is not None:
+        source = limited(source, limit)
+    if task is not None:
+        return tasks.derive(task, source)
+    return source if pair is None else paired(source, pair)
 
 
 def limited(source: Source, n: int) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from torch import Tensor, nn
 
@@ -73,21 +73,29 @@ class ConvDiscriminator(nn.Module):
         hidden: int = 0,
     ) -> None:
         super().__init__()
-        channels, size = square(shape)
-        side, halvings = first_map(size)
-        widths = [width * 2**i for i in range(halvings)]
-        layers: list[nn.Module] = [wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        for a, b in pairwise(widths):
-            layers.append(wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm)))
-            layers += [nn.BatchNorm2d(b), nn.LeakyReLU(0.2)] if norm else [nn.LeakyReLU(0.2)]
-        n = widths[-1] * side * side
-        layers.append(nn.Flatten())
-        if hidden:
-            layers += [wrap(nn.Linear(n, hidden)), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, wrap(nn.Linear(hidden or n, 1)))
+        layers = discriminator_layers(shape, width, norm=norm, wrap=wrap, hidden=hidden)
+        self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
             self.apply(init_normal)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x)
         return logits.squeeze(1)
+
+
+def discriminator_layers(
+    shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity, hidden: int = 0
+) -> list[list[nn.Module]]:
+    """The layers of `ConvDiscriminator`: each one with weights, and what goes with it."""
+    channels, size = square(shape)
+    side, halvings = first_map(size)
+    widths = [width * 2**i for i in range(halvings)]
+    layers: list[list[nn.Module]] = [[wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]]
+    for a, b in pairwise(widths):
+        conv = wrap(nn.Conv2d(a, b, 4, 2, 1, bias=not norm))
+        layers.append([conv, *([nn.BatchNorm2d(b)] if norm else []), nn.LeakyReLU(0.2)])
+    n = widths[-1] * side * side
+    if hidden:
+        layers.append([nn.Flatten(), wrap(nn.Linear(n, hidden)), nn.LeakyReLU(0.2)])
+        return [*layers, [wrap(nn.Linear(hidden, 1))]]
+    return [*layers, [nn.Flatten(), wrap(nn.Linear(n, 1))]]

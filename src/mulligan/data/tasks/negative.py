@@ -1,0 +1,18 @@
+"""Images and the negatives of others: two domains, unpaired (Liu & Tuzel 2016, section 4, "digits and negatives")."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mulligan.data.source import Source
+from mulligan.data.unpaired import halves, on_colours
+
+
+def negative(x: Tensor) -> Tensor:
+    """1 - u of u = (x + 1) / 2, so -x, in each colour: x (N, C, H, W) in [-1, 1] -> the same shape and range."""
+    return on_colours(x, lambda c: -c)
+
+
+def derive(source: Source) -> Source:
+    """x: images; x2: the negatives of others."""
+    return halves(source, "negative", negative)

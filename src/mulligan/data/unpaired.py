@@ -1,0 +1,137 @@
+"""Two domains side by side: x from the one, x2 from the other, and nothing that says which belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mulligan.data.source import Array, Source, Split, content_keys, fingerprint
+from mulligan.errors import Mistake
+
+Map = Callable[[Tensor], Tensor]
+Domains = tuple[Array, Array]  # the rows of a split that make the first domain, and the second
+LEAST = 2  # samples of a domain in each split
+FETCH = 1000
+SEEDS = {"train": 41, "held_out": 42, "test": 43}  # of who stands beside whom
+
+
+class Unpaired(Split):
+    """Rows of two domains: what stands in a row as x2 has nothing to do with its x.
+
+    As long as the larger domain. Each domain stands in a shuffled order, the smaller one again and again, so what
+    `fetch` returns follows from the index alone. Other keys, such as y, are those of x.
+
+    Args:
+        split: which holds both.
+        domains: their rows.
+        keys: that `fetch` returns beside x2.
+        seed: of the orders.
+        change: makes x2 (N, C, H, W) of the second domain's images.
+    """
+
+    def __init__(
+        self, split: Split, domains: Domains, *, keys: tuple[str, ...], seed: int, change: Map | None = None
+    ) -> None:
+        self.split, self.keys, self.change = split, keys, change
+        random = np.random.default_rng(seed)
+        n = max(map(len, domains))
+        self.first, self.second = (_shuffled(rows, n, random) for rows in domains)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        own, other = self.split.fetch(self.first[index]), self.split.fetch(self.second[index])["x"]
+        return {**{key: own[key] for key in self.keys}, "x2": other if self.change is None else self.change(other)}
+
+    def labels(self) -> Array | None:
+        y = self.split.labels() if "y" in self.keys else None
+        return None if y is None else y[self.first]
+
+
+def _shuffled(rows: Array, n: int, random: np.random.Generator) -> Array:
+    """n rows: a permutation of all, and further ones where n is more."""
+    turns = -(-n // len(rows))
+    return np.concatenate([random.permutation(rows) for _ in range(turns)])[:n]
+
+
+def unpaired(
+    source: Source,
+    flag: str,
+    names: tuple[str, str],
+    choose: Callable[[Split], Domains],
+    *,
+    without: tuple[str, ...] = (),
+    change: Map | None = None,
+) -> Source:
+    """The source as two domains.
+
+    Args:
+        source: of images.
+        flag: the option that asks for it, for messages and the fingerprint.
+        names: of the domains.
+        choose: the rows of each domain in a split.
+        without: signals that mean nothing any more.
+        change: makes x2 of the second domain's images.
+
+    Raises:
+        ValueError: it holds no images, or a domain has too few samples.
+    """
+    signals = {key: signal for key, signal in source.signals.items() if key not in without}
+    if signals["x"].kind != "image":
+        raise Mistake(f"{flag}: {source.name} holds {signals['x'].kind}, two domains are made of images; leave it out")
+    chosen = {name: choose(split) for name, split in source.splits.items()}
+    for split, domains in chosen.items():
+        for name, rows in zip(names, domains, strict=True):
+            if len(rows) < LEAST:
+                what = f"of {name} {source.name} has {len(rows)} samples in {split}"
+                raise Mistake(f"{flag}: {what}, at least {LEAST} are needed; add data")
+    splits = {
+        name: Unpaired(source.splits[name], domains, keys=tuple(signals), seed=SEEDS[name], change=change)
+        for name, domains in chosen.items()
+    }
+    counts = [len(rows) for rows in chosen["train"]]
+    told = " and ".join(f"{n:,} of {name}" for n, name in zip(counts, names, strict=True))
+    return replace(
+        source,
+        signals={**signals, "x2": signals["x"]},
+        train=splits["train"],
+        held_out=splits["held_out"],
+        test=splits["test"],
+        fingerprint=fingerprint([source.fingerprint.encode(), flag.encode()]),
+        notes=[*source.notes, f"Two domains, x and x2: training sees {told} ({flag})."],
+        facts={**source.facts, "domains": dict(zip(names, counts, strict=True))},
+    )
+
+
+def halves(source: Source, task: str, change: Map) -> Source:
+    """Half of the images as they are, the other half through a known map alone: nothing is seen both ways."""
+    names = ("images as they are", f"images as {task}")
+    derived = unpaired(source, f"--task {task}", names, _halved, change=change)
+    card = replace(source.card, changes=f"{source.card.changes}; half of them as {task}".removeprefix("none; "))
+    return replace(derived, card=card)
+
+
+def _halved(split: Split) -> Domains:
+    """Decided by a row's content alone: equal rows fall into the same half, and a row keeps its half."""
+    keys = (key for x in columns(split, "x") for key in content_keys(x.numpy()))
+    second = np.fromiter((key[-1] % 2 for key in keys), bool, len(split))
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def columns(split: Split, key: str) -> Iterator[Tensor]:
+    """One signal of every row of a split, in parts."""
+    for start in range(0, len(split), FETCH):
+        yield split.fetch(np.arange(start, min(start + FETCH, len(split))))[key]
+
+
+def on_colours(x: Tensor, change: Map) -> Tensor:
+    """A map of colours alone: transparency, the second or fourth channel, stays."""
+    if x.shape[1] in (2, 4):
+        return torch.cat([change(x[:, :-1]), x[:, -1:]], 1)
+    return change(x)

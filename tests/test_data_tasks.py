@@ -1,0 +1,258 @@
+"""Tasks and pairs: the maps in closed form, domains that share nothing, and one line for what cannot work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import Command, Memory, draw_pictures
+from mulligan.data import open_source, tasks
+from mulligan.data.pair import paired
+from mulligan.data.source import DataCard, Source, content_keys
+from mulligan.data.tasks.edges import edges
+from mulligan.data.tasks.negative import negative
+from mulligan.data.unpaired import halves
+from mulligan.signals import Signal
+
+MAPS: dict[str, Callable[[Tensor], Tensor]] = {"edges": edges, "negative": negative}
+TAGS = ("glasses", "red hair")
+
+
+def source_of(x: Tensor, **more: Tensor) -> Source:
+    """All three splits the same rows."""
+    signals = {"x": Signal("image", tuple(x.shape[1:]))}
+    if "tags" in more:
+        signals["tags"] = Signal("tags", (len(TAGS),), (0, 1), names=TAGS)
+    split: Any = Memory(x=x, **more)
+    return Source(
+        name="made", signals=signals, train=split, held_out=split, test=split, fingerprint="0",
+        card=DataCard("made", "CC0-1.0", "nobody", "none"),
+    )  # fmt: skip
+
+
+def noise(n: int, channels: int = 3, seed: int = 0) -> Tensor:
+    return torch.rand(n, channels, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def keys(x: Tensor) -> set[bytes]:
+    return set(content_keys(x.numpy()))
+
+
+# --- the maps -----------------------------------------------------------------------------------------------
+
+
+def test_edges_of_a_point_are_the_ring_around_it() -> None:
+    x = torch.full((1, 1, 5, 5), -1.0)
+    x[0, 0, 2, 2] = 1
+    ring = torch.full((5, 5), -1.0)
+    ring[1:4, 1:4] = 1
+    ring[2, 2] = -1
+    assert torch.equal(edges(x)[0, 0], ring)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.25, 1.0])
+def test_a_flat_image_has_no_edges(value: float) -> None:
+    assert torch.equal(edges(torch.full((1, 3, 6, 6), value)), torch.full((1, 3, 6, 6), -1.0))
+
+
+def test_edges_are_the_papers_dilation_less_the_image() -> None:
+    """In [0, 1], pixel by pixel, at the border too."""
+    x = noise(2)
+    u, found = (x + 1) / 2, (edges(x) + 1) / 2
+    for i, c, row, column in np.ndindex(*x.shape):
+        around = u[i, c, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        assert found[i, c, row, column].item() == pytest.approx((around.max() - u[i, c, row, column]).item(), abs=1e-6)
+
+
+def test_the_negative_is_one_minus_the_image_and_undoes_itself() -> None:
+    x = noise(4)
+    assert torch.allclose((negative(x) + 1) / 2, 1 - (x + 1) / 2, atol=1e-6)
+    assert torch.equal(negative(negative(x)), x)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", MAPS)
+def test_each_colour_by_itself_and_transparency_stays(name: str, channels: int) -> None:
+    x = noise(5, channels)
+    found = MAPS[name](x)
+    assert found.shape == x.shape
+    assert found.min() >= -1
+    assert found.max() <= 1
+    colours = channels - (channels % 2 == 0)
+    for c in range(colours):
+        assert torch.equal(found[:, c : c + 1], MAPS[name](x[:, c : c + 1]))
+    assert torch.equal(found[:, colours:], x[:, colours:])
+
+
+def test_names_are_the_files_and_the_tests_know_all() -> None:
+    folder = Path(tasks.__file__).parent
+    assert tasks.names() == sorted(p.stem for p in folder.glob("[!_]*.py")) == sorted(MAPS)
+
+
+# --- two halves ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", MAPS)
+def test_no_image_is_seen_both_ways(task: str) -> None:
+    """Not even as a copy of itself, and none is lost."""
+    images = noise(300)
+    images = torch.cat([images, images[:100]])
+    derived = halves(source_of(images), task, MAPS[task])
+    batch = derived.train.fetch(np.arange(len(derived.train)))
+    first, second = keys(batch["x"]), keys(batch["x2"])
+    changed = {key: image for image in images for key in keys(MAPS[task](image[None]))}
+    originals = keys(torch.stack([changed[key] for key in second]))
+    assert first | originals == keys(images)
+    assert not first & originals
+    assert 100 < len(first) < 200
+
+
+def test_the_halves_of_mnist() -> None:
+    source, plain = open_source("mnist", task="negative"), open_source("mnist")
+    assert source.signals["x2"] == source.signals["x"]
+    assert source.digits
+    for name, split in source.splits.items():
+        n = len(plain.splits[name])
+        assert n / 2 <= len(split) < 0.52 * n
+    batch = source.train.fetch(np.arange(64))
+    assert batch["x"].shape == batch["x2"].shape == (64, 1, 28, 28)
+    assert batch["y"].shape == (64,)
+    assert batch["x"].mean() < 0 < batch["x2"].mean(), "white on black, black on white"
+    assert np.array_equal(source.train.labels()[:64], batch["y"].numpy())  # type: ignore[index]
+
+
+def test_what_a_row_holds_follows_from_its_number_alone() -> None:
+    train = halves(source_of(noise(50)), "edges", edges).train
+    again = halves(source_of(noise(50)), "edges", edges).train
+    index = np.array([3, 1, 20, 3])
+    for key, rows in train.fetch(index).items():
+        assert torch.equal(rows, again.fetch(index)[key])
+        for i, row in zip(index, rows, strict=True):
+            assert torch.equal(train.fetch(np.array([i]))[key][0], row)
+
+
+def test_x2_has_nothing_to_do_with_x() -> None:
+    """Images whose brightness grows with their number: neighbours are not alike."""
+    images = noise(2000) / 10 + torch.linspace(-0.9, 0.9, 2000)[:, None, None, None]
+    batch = halves(source_of(images), "edges", lambda x: x).train.fetch(np.arange(900))
+    both = torch.stack([batch["x"].mean((1, 2, 3)), batch["x2"].mean((1, 2, 3))])
+    assert abs(torch.corrcoef(both)[0, 1].item()) < 0.15
+
+
+# --- pairs --------------------------------------------------------------------------------------------------
+
+
+def test_two_digits() -> None:
+    source, plain = open_source("mnist", pair="3:8"), open_source("mnist")
+    y = plain.train.labels()
+    assert y is not None
+    batch = source.train.fetch(np.arange(len(source.train)))
+    for key, digit in (("x", 3), ("x2", 8)):
+        assert keys(batch[key]) == keys(plain.train.fetch(np.flatnonzero(y == digit))["x"])
+    assert "y" not in source.signals, "it is the same for all"
+    assert source.train.labels() is None
+
+
+def test_two_folders(pictures: Path) -> None:
+    named, numbered = open_source(str(pictures), pair="dark:light"), open_source(str(pictures), pair="0:1")
+    batch = named.train.fetch(np.arange(len(named.train)))
+    assert batch["x"].max() < 0.01
+    assert batch["x2"].min() > -0.1
+    assert torch.equal(batch["x2"], numbered.train.fetch(np.arange(len(named.train)))["x2"])
+    turned = open_source(str(pictures), pair="light:dark")
+    assert keys(turned.train.fetch(np.arange(len(turned.train)))["x"]) == keys(batch["x2"])
+
+
+def test_tags_and_their_absence() -> None:
+    x, tags = noise(60), torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]] * 15)
+    source = source_of(x, tags=tags)
+
+    def of(pair: str) -> tuple[set[bytes], set[bytes]]:
+        split = paired(source, pair).train
+        batch = split.fetch(np.arange(len(split)))
+        return keys(batch["x"]), keys(batch["x2"])
+
+    both = [keys(x[i::4]) for i in range(4)]
+    assert of("glasses:no glasses") == (both[0] | both[1], both[2] | both[3])
+    assert of("no glasses : glasses") == (both[2] | both[3], both[0] | both[1])
+    assert of("glasses:red hair") == (both[0], both[2]), "who has both is in neither"
+    assert of("no red hair:glasses") == (both[3], both[1]), "nor who fits both"
+
+
+def test_the_smaller_domain_comes_again() -> None:
+    tags = torch.zeros(60, 2)
+    tags[:20, 0] = 1
+    split = paired(source_of(noise(60), tags=tags), "glasses:no glasses").train
+    assert len(split) == 40
+    rows, counts = np.unique(split.first, return_counts=True)  # type: ignore[attr-defined]
+    assert len(rows) == 20
+    assert set(counts) == {2}
+
+
+def test_what_is_asked_for_is_in_the_fingerprint(pictures: Path) -> None:
+    asked: list[dict[str, str]] = [
+        {}, {"task": "edges"}, {"task": "negative"}, {"pair": "dark:light"}, {"pair": "light:dark"},
+    ]  # fmt: skip
+    found = [open_source(str(pictures), **more).fingerprint for more in asked]  # type: ignore[arg-type]
+    assert len(set(found)) == len(asked)
+    assert found == [open_source(str(pictures), **more).fingerprint for more in asked]  # type: ignore[arg-type]
+
+
+# --- the command line ---------------------------------------------------------------------------------------
+
+
+def test_data_check_tells_of_the_domains(pictures: Path, mulligan: Command) -> None:
+    answer = mulligan("data", "check", pictures, "--pair", "dark:light")
+    assert answer.status == 0
+    assert "Two domains, x and x2: training sees" in answer.out
+    assert "of dark and" in answer.out
+    assert "few (below 400)" in answer.out
+    assert mulligan("data", "check", "mnist", "--limit", 1000, "--task", "edges").out.count("--task edges") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "says"),
+    [
+        ("mnist", ("--task", "egdes"), "--task egdes: there is no such task; did you mean edges?"),
+        ("mnist", ("--task", "edges", "--pair", "3:8"), "both name the domains; give one of them"),
+        ("ring", ("--task", "edges"), "ring holds points, two domains are made of images"),
+        ("ring", ("--pair", "1:2"), "ring holds points, two domains are made of images"),
+        ("mnist", ("--pair", "3:3"), "--pair 3:3: both are 3; name two that differ"),
+        ("mnist", ("--pair", "3"), "--pair 3: name two classes or two tags, as A:B"),
+        ("mnist", ("--pair", "3:"), "name two classes or two tags"),
+        ("mnist", ("--pair", "3:11"), "mnist has no class '11'"),
+        ("folder", ("--pair", "dark:lite"), "has no class 'lite'; did you mean light?"),
+        ("folder", ("--pair", "dark:light", "--limit", "2"), "are needed; add data"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_mistakes_take_one_line(
+    data: str, words: tuple[str, ...], says: str, pictures: Path, mulligan: Command
+) -> None:
+    where = str(pictures) if data == "folder" else data
+    assert says in mulligan("train", "cogan", "--data", where, *words).mistake()
+
+
+def test_a_tag_that_is_not_there() -> None:
+    source = source_of(noise(8), tags=torch.zeros(8, 2))
+    for pair, says in (
+        ("glases:red hair", "made has no tag 'glases'; did you mean glasses?"),
+        ("glasses:no red har", "no tag 'no red har'; did you mean red hair?"),
+        ("glasses:no glasses", "of glasses made has 0 samples in train, at least 2 are needed"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            paired(source, pair)
+
+
+def test_a_folder_without_classes_has_no_pairs(tmp_path: Path, mulligan: Command) -> None:
+    draw_pictures(tmp_path / "all", 30)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i, file in enumerate(sorted((tmp_path / "all").rglob("*.png"))):
+        file.rename(flat / f"{i}.png")
+    said = mulligan("train", "cogan", "--data", flat, "--pair", "dark:light").mistake()
+    assert "has no classes and no tags; put the images of each class in a folder of its own" in said
