@@ -2,8 +2,8 @@
 
 On drawn characters of 32 px. Arithmetic (DCGAN): the shipped tag judge reads the tags of some samples, from which the
 directions are taken; other samples, that lack a tag, are moved along its direction, and a second classifier, which had
-no part in it, says whether the tag is there and what else has changed. Projection (both systems): of test images, the
-feature distance to what is found, beside the best of 200 random samples.
+no part in it, says whether the tag is there and what else has changed. Projection: of test images, the feature distance
+to what is found, beside the best of 200 random samples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scorer import Scorer, train_scorer
 SECONDS = 150.0
 SEEDS = (0, 1, 2)
 # small batches: at 128 and 8e-3, which suit MNIST, characters stand still for the first minute and a half (docs/log.md)
-CONTESTANTS: dict[str, Json] = {"dcgan": {"width": 32, "z_dim": 64, "batch": 32, "lr": 2e-3}, "stylegan2": {}}
+CONTESTANTS: dict[str, Json] = {"dcgan": {"width": 32, "z_dim": 64, "batch": 32, "lr": 2e-3}}
 N_MOVED = 60  # samples a tag
 N_PROJECTED, STEPS, STARTS = 20, 100, 3
 ON, KEPT, ALL_KEPT, RANDOM_ON, RANDOM_KEPT = (
@@ -44,7 +44,7 @@ NEARER, RATIO, PIXELS = "projection nearer than the best of 200", "feature dista
 
 
 def judge(source: Source) -> Callable[[Contestant], Metrics]:
-    """Arithmetic on what dcgan made, projection onto either."""
+    """Arithmetic and projection."""
     measure, scorer, targets = (
         FeatureDistance(),
         second_reader(),
@@ -54,8 +54,7 @@ def judge(source: Source) -> Callable[[Contestant], Metrics]:
     def judged(c: Contestant) -> Metrics:
         c.system.requires_grad_(False)
         space = Space(c.system)
-        found = arithmetic(space, scorer) if c.case.system == "dcgan" else {}
-        return found | projections(space, targets, measure)
+        return arithmetic(space, scorer) | projections(space, targets, measure)
 
     return judged
 
