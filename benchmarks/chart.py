@@ -65,13 +65,18 @@ def picture(title: str, subtitle: str, panels: Sequence[Panel], columns: int = 3
 def _legend(scene: Scene, names: Sequence[str]) -> None:
     at = LEFT - 40
     for i, name in enumerate(names):
-        scene.line([(at, 66), (at + 20, 66)], _role(i), 3.0)
+        scene.line([(at, 66), (at + 20, 66)], _role(i), 3.0, dash=_dash(i))
         scene.text(at + 26, 70, name, size=12.5)
         at += 26 + plot.text_width(name, 12.5) + 24
 
 
 def _role(i: int) -> str:
     return plot.SERIES[i % len(plot.SERIES)]
+
+
+def _dash(i: int) -> tuple[float, float] | None:
+    """The second time round the colours, lines are broken."""
+    return (7.0, 5.0) if i >= len(plot.SERIES) else None
 
 
 def _panel(scene: Scene, panel: Panel, names: Sequence[str], x0: float, y0: float) -> None:
@@ -85,7 +90,7 @@ def _panel(scene: Scene, panel: Panel, names: Sequence[str], x0: float, y0: floa
         scene.text(x.end - 2, at - 5 if at - above > 18 else at + 13, word, size=11, role="muted", anchor="end")
         above = at
     for course in panel.courses:
-        _course(scene, x, y, course, _role(names.index(course.name)))
+        _course(scene, x, y, course, names.index(course.name))
 
 
 def _y_axis(panel: Panel, start: float, end: float) -> Axis:
@@ -106,7 +111,8 @@ def _frame(scene: Scene, x: Axis, y: Axis, x_name: str) -> None:
     scene.text((x.start + x.end) / 2, y.start + 36, x_name, size=11.5, role="muted", anchor="middle")
 
 
-def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:
+def _course(scene: Scene, x: Axis, y: Axis, course: Course, number: int) -> None:
+    role = _role(number)
     known = np.isfinite(course.y)
     seen = known.any(axis=0)
     if not seen.any():
@@ -119,6 +125,6 @@ def _course(scene: Scene, x: Axis, y: Axis, course: Course, role: str) -> None:
         one = np.isfinite(row)
         scene.line(charts.curve(x, y, xs[one], row[one]), role, 0.8, opacity=0.45)
     line = charts.curve(x, y, xs, mean)
-    scene.line(line, role, 2.4)
+    scene.line(line, role, 2.4, dash=_dash(number))
     for px, py in line if len(line) <= 12 else line[-1:]:
         scene.dot(px, py, role)
