@@ -29,7 +29,7 @@ from mulligan.metrics.frechet import gaussian, gaussian_distance
 from mulligan.metrics.prdc import prdc
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 100.0
+SECONDS = 60.0
 SEEDS = (0, 1, 2)
 CONTESTANTS: tuple[tuple[str, Json], ...] = (
     ("cogan", {}),
