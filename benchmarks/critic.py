@@ -56,14 +56,15 @@ def rank_correlation(a: list[float], b: list[float]) -> float:
 
 
 def correlations(contestant: Json) -> list[float]:
-    """Of each seed, over its moments."""
-    course = contestant["course"]
-    return [
-        rank_correlation(
-            *([moment["metrics"][metric]["values"][i] for moment in course] for metric in (ESTIMATE, TRUE))
+    """Of each seed, over the moments that it reached."""
+    found = []
+    for seed in contestant["seeds"]:
+        reached = [moment for moment in contestant["course"] if seed in moment["seeds"]]
+        estimates, distances = (
+            [m["metrics"][metric]["values"][m["seeds"].index(seed)] for m in reached] for metric in (ESTIMATE, TRUE)
         )
-        for i in range(len(contestant["seeds"]))
-    ]
+        found.append(rank_correlation(estimates, distances))
+    return found
 
 
 def bars(summary: Json) -> list[tuple[str, bool]]:

@@ -34,7 +34,8 @@ def main(words: list[str] | None = None) -> None:
 
 def draw(store: Store, sheets: Path, places: list[Path]) -> None:
     cases = [c for c in systems.QUESTION.cases if systems.base(c.data) == DATA and c.system in known()]
-    results = [result for case in cases if (result := loaded(store, case)) is not None]
+    load = loaded_trial if store.out != RESULTS else Store.load
+    results = [result for case in cases if (result := load(store, case)) is not None]
     there = {r["case"]["system"] for r in results if (sheets / f"{r['case']['system']}-{DATA}.png").exists()}
     missing = [name for name in known() if name not in there]
     if missing:
@@ -55,8 +56,8 @@ def draw(store: Store, sheets: Path, places: list[Path]) -> None:
     print("\n".join(history.table(found)))
 
 
-def loaded(store: Store, case: Case) -> Json | None:
-    """The result of a case; of a trial, which has another number of seconds, likewise."""
+def loaded_trial(store: Store, case: Case) -> Json | None:
+    """The result of a case with another number of seconds."""
     file = store.file(case.key)
     return json.loads(file.read_text()) if file.exists() else None
 

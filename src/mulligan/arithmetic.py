@@ -116,19 +116,23 @@ def _tagger(model: Model, names: list[str]) -> Tagger | None:
     Raises:
         ValueError: a term is neither a tag nor a number.
     """
-    numbers = all(sample_number(name) is not None for name in names)
-    if all(name.startswith("#") for name in names) and numbers:
+    if all(name.startswith("#") for name in names) and _are_numbers(names):
         return None
     try:
         tagger = tagger_of(model)
     except Mistake:
-        if numbers:
+        if _are_numbers(names):
             return None
         raise
     for name in names:
         if name not in tagger.names and sample_number(name) is None:
             raise Mistake(f"there is no tag {name!r}{nearest(name, tagger.names)}")
     return tagger if any(name in tagger.names for name in names) else None
+
+
+def _are_numbers(names: list[str]) -> bool:
+    """Whether all are samples' numbers; one beyond the grid is refused, so ask only where none can be a tag."""
+    return all(sample_number(name) is not None for name in names)
 
 
 def _read(space: Space, tagger: Tagger) -> tuple[Tensor, Tensor]:

@@ -193,7 +193,9 @@ def parsed(words: tuple[str, ...]) -> dict[str, bool]:
         tag, sign, value = word.rpartition("=")
         if not sign or not tag.strip() or value.strip() not in ("0", "1"):
             raise Mistake(f'--set {word!r}: write a tag and 1 or 0, as in "glasses=1" (on) or "glasses=0" (off)')
-        found[tag.strip()] = value.strip() == "1"
+        on = value.strip() == "1"
+        if found.setdefault(tag.strip(), on) != on:
+            raise Mistake(f"--set {word!r}: {tag.strip()} is set to 1 and to 0; leave one of them out")
     if not found:
         raise Mistake('--set is missing: name a tag to change, as in --set "glasses=1"')
     return found

@@ -131,8 +131,7 @@ def descend(
         x = space.decode(u + noise)
         near = between(measure.maps(x), wanted)
         better = near < best
-        # the last steps are without noise: what they measure is what u makes
-        if fade == 0 or step == 0:
+        if fade == 0:  # the last steps are without noise: what they measure is what u makes
             best, found[better] = torch.where(better, near.detach(), best), u.detach()[better]
         loss = near + PIXELS * pixels(x, target) + PULL[space.name] * space.pull(u)
         (u.grad,) = torch.autograd.grad(loss.sum(), u)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mulligan import registry
-from mulligan.data.source import Head, Source
+from mulligan.data.source import Source
 from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
 from mulligan.look import generate, observing
@@ -43,7 +43,6 @@ class Case:
         marks: moments to measure at, as shares of the budget, ascending; the last is 1.
         ema: half-life of G's moving average in images, 0 for none; what is measured is the average.
         images: to be seen in training, a budget instead of the seconds.
-        limit: train on the first so many samples alone.
     """
 
     name: str
@@ -56,7 +55,6 @@ class Case:
     ema: int = 20_000
     precision: str = "auto"
     images: int | None = None
-    limit: int | None = None
 
     @property
     def key(self) -> str:
@@ -91,8 +89,7 @@ class Contestant:
         self.ends = [case.budget * share / sum(shares) for share in accumulate(shares)]  # of the stages
         torch.manual_seed(case.seed)
         self.system: System = kind(config, source.signals)
-        train = source.train if case.limit is None else Head(source.train, case.limit)
-        loader = Loader(train, self.system.config.batch, seed=case.seed, device=runtime.device)
+        loader = Loader(source.train, self.system.config.batch, seed=case.seed, device=runtime.device)
         self.loop = Loop(self.system, loader, runtime, ema=case.ema)
         self.stages = self.system.stages()
         self.enter(0)

@@ -89,7 +89,7 @@ def _resume(words: list[str], folder: str) -> int:
     for key, value in told.items():
         if options[key] != value and key not in ("minutes", "rounds", "device"):
             flag = key if key == "system" else option(key)
-            began = f"began with {value}" if value is not None else "is not started anew"
+            began = f"began with {value}" if value is not None else f"began without {flag}"
             raise Mistake(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
     budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
     return _played(lambda: resume(folder, **budget_), folder, options["json_"])

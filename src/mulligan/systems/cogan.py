@@ -78,12 +78,14 @@ class CoGAN(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         """-E[log f1(x1)] - E[log(1 - f1(g1(z)))], and the same of f2 and g2 (eq. 3, negated: D minimises)."""
         terms: Terms = {}
+        margins = []
         fakes = self.fake_for_d(len(batch["x"])).unbind(1)
         for domain, (key, fake) in enumerate(zip(KEYS, fakes, strict=True)):
             # one pass over both: D has no BatchNorm, so a sample's logit is its own
             on_real, on_fake = self.D(torch.cat([batch[key], fake]), domain).chunk(2)
-            self.watch(on_real)
+            margins.append(on_real)
             terms |= {f"{name}_{key}": term for name, term in losses.d_minimax(on_real, on_fake).items()}
+        self.watch(torch.stack(margins).sign().mean(0))  # of both domains, yet one batch's worth
         return terms
 
     def g_loss(self, batch: Batch) -> Terms:

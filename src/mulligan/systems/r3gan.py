@@ -120,7 +120,7 @@ class R3GAN(Typical):
         x = batch["x"]
         both = torch.cat([x, self.fake(len(x))])
         real, fake = self.D(both).chunk(2)
-        self.watch(real - fake)  # a relativistic D has no zero
+        self.watch(real - fake if self.relativistic else real)  # a relativistic D has no zero
         adv = losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
         return {**adv, **self.slopes(x, both)}
 
