@@ -54,7 +54,7 @@ def references(source: Source) -> dict[str, Metrics]:
 def side_by_side(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed."""
     if contestants[0].case.seed == SEEDS[0]:
-        samples_beside(contestants).save(folder / "growing-samples.png")
+        samples_beside(contestants).quantize(128).save(folder / "growing-samples.png")
 
 
 QUESTION = Question(
