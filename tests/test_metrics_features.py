@@ -200,3 +200,16 @@ def test_a_judge_that_does_not_suit_is_refused(kind: str, judge: str | None, mes
     with pytest.raises(ValueError, match=message) as caught:
         features.pick(source_of(np.zeros(shape, np.float32), kind), judge)
     assert "\n" not in str(caught.value)
+
+
+# --- the tag judge as an extractor ---
+
+
+def test_characters_are_judged_by_the_tag_judge_and_nothing_else_is() -> None:
+    source = open_source("characters", size=32)
+    assert isinstance(features.pick(source), features.Characters)
+    assert features.pick(source).distance == "FD (tag judge)"
+    x = torch.rand(3, 3, 64, 64) * 2 - 1
+    assert features.Characters()(x).shape == (3, 96)
+    with pytest.raises(ValueError, match="--judge tags reads drawn characters, not mnist"):
+        features.pick(open_source("mnist"), "tags")

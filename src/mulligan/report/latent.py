@@ -1,4 +1,4 @@
-"""The latent space of a finished run: a walk, mixed styles, and the edits of some tags, from the newest checkpoint.
+"""The latent space of a finished run: a walk, a sum, mixed styles, and edits of some tags, from the newest checkpoint.
 
 Left out where they would take seconds: the page is written at the end of every training.
 """
@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 from mulligan import pictures, samples
+from mulligan.arithmetic import arithmetic
+from mulligan.arithmetic import picture as sum_picture
 from mulligan.arrays import to_uint8
 from mulligan.edit import LEAST, Guide, apply, guide, tiles
 from mulligan.mixing import mix
@@ -40,7 +42,7 @@ def latent(run: Record) -> str:
     try:
         figures = _figures(Model.load(run.path))
     except Exception:  # a run of another version, a checkpoint that is gone: the rest of the page is worth reading
-        return ""
+        figures = ["<p>It could not be drawn from the newest checkpoint; mulligan walk would say why.</p>"]
     if not figures:
         return ""
     return f"<section class=latent><h2>The latent space</h2>{''.join(figures)}</section>"
@@ -53,7 +55,7 @@ def _figures(model: Model) -> list[str]:
     space.samples(space.draw(few, SEED))
     each = (time.monotonic() - started) / few  # seconds a sample
     found = []
-    for draw, n in ((_walk, STEPS * WALKS), (_mix, 30), (_edits, 2 * N_GUIDE)):
+    for draw, n in ((_walk, STEPS * WALKS), (_sum, 12), (_mix, 30), (_edits, 2 * N_GUIDE)):
         left = MAX_SECONDS - (time.monotonic() - started)
         if n * each < left and (shown := draw(model, space)) is not None:
             found.append(_figure(*shown, model))
@@ -69,6 +71,11 @@ def _walk(model: Model, space: Space) -> tuple[Image.Image, str]:
     return pictures.grid(
         to_uint8(x), STEPS
     ), "From latent to latent. A G that knew its images by heart would jump from one to the next."
+
+
+def _sum(model: Model, space: Space) -> tuple[Image.Image, str]:
+    words = "A sum of latents: the first samples of mulligan sample; mulligan arithmetic makes others, of tags too."
+    return sum_picture(arithmetic(model, "#0 + #1 - #2")), words
 
 
 def _mix(model: Model, space: Space) -> tuple[Image.Image, str] | None:
