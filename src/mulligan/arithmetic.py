@@ -13,7 +13,7 @@ from mulligan.config import nearest
 from mulligan.errors import Mistake
 from mulligan.model import Model
 from mulligan.sheet import Tile, sheet, square, tile
-from mulligan.space import GRID, Space, open_space, sample_number
+from mulligan.space import GRID, open_space, sample_number
 from mulligan.tagger import Tagger, tagger_of
 
 N_SAMPLES = 3000  # whose tags are read
@@ -72,12 +72,11 @@ def arithmetic(model: Model, expression: str, *, seed: int = 0) -> Sum:
     terms = parsed(expression)
     grid = space.draw(GRID, seed)
     tagger = _tagger(model, [name for _, name in terms])
-    tags, u = (None, None) if tagger is None else _read(space, tagger)
+    known = None if tagger is None else (tagger, *tagger.of_random(space, N_SAMPLES, seed=1))
     operands = []
     for sign, name in terms:
-        if tagger is not None and tags is not None and u is not None and name in tagger.names:
-            t = tagger.index(name)
-            operands.append(Operand(sign, name, _enough(tags, t, name, tagger), latent.mean(u, tags, t)))
+        if known is not None and name in known[0].names:
+            operands.append(_of_tag(sign, name, *known))
         else:
             number = sample_number(name)
             assert number is not None, f"{name} was checked to be a number"
@@ -135,19 +134,15 @@ def _are_numbers(names: list[str]) -> bool:
     return all(sample_number(name) is not None for name in names)
 
 
-def _read(space: Space, tagger: Tagger) -> tuple[Tensor, Tensor]:
-    u = space.draw(N_SAMPLES, seed=1)
-    return (tagger(space.samples(u)) > 0).float(), u
-
-
-def _enough(tags: Tensor, tag: int, name: str, tagger: Tagger) -> int:
+def _of_tag(sign: int, name: str, tagger: Tagger, u: Tensor, tags: Tensor) -> Operand:
+    tag = tagger.index(name)
     n = int(tags[:, tag].sum())
     if n < LEAST:
         raise Mistake(
             f"{name!r}: the {tagger.name} reads it on {n} of {len(tags):,} samples, and the mean of {LEAST} is the "
             "least that can be trusted; train longer or take another tag"
         )
-    return n
+    return Operand(sign, name, n, latent.mean(u, tags, tag))
 
 
 def picture(found: Sum) -> Image.Image:

@@ -8,13 +8,14 @@ for what is done to both can be undone in distribution. Zhao et al. 2020 (2006.1
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import pad
+
+from mulligan.layers.colours import on_colours
 
 TARGET = 0.6  # of r_t (Karras et al. 2020, section 3)
 LIMIT = 0.8  # of p: beyond it, they found, augmentations leak into the samples; their code has no limit
@@ -79,17 +80,17 @@ class Augment(nn.Module):
 
 def brightness(x: Tensor, chosen: Tensor) -> Tensor:
     """All values of an image up or down by up to 0.5."""
-    return _on_colours(x, lambda c: c + chosen * (_uniform(x) - 0.5))
+    return on_colours(x, lambda c: c + chosen * (_uniform(x) - 0.5))
 
 
 def saturation(x: Tensor, chosen: Tensor) -> Tensor:
     """Distances from grey times 0 to 2."""
-    return _on_colours(x, lambda c: _around(c, c.mean(1, keepdim=True), chosen, 2 * _uniform(x)))
+    return on_colours(x, lambda c: _around(c, c.mean(1, keepdim=True), chosen, 2 * _uniform(x)))
 
 
 def contrast(x: Tensor, chosen: Tensor) -> Tensor:
     """Distances from the image's mean times 0.5 to 1.5."""
-    return _on_colours(x, lambda c: _around(c, c.mean((1, 2, 3), keepdim=True), chosen, 0.5 + _uniform(x)))
+    return on_colours(x, lambda c: _around(c, c.mean((1, 2, 3), keepdim=True), chosen, 0.5 + _uniform(x)))
 
 
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
@@ -116,13 +117,6 @@ def _uniform(x: Tensor) -> Tensor:
 
 def _around(x: Tensor, centre: Tensor, chosen: Tensor, factor: Tensor) -> Tensor:
     return centre + (x - centre) * (1 + chosen * (factor - 1))
-
-
-def _on_colours(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Transparency, the second or fourth channel, is no colour."""
-    if x.shape[1] in (2, 4):
-        return torch.cat([change(x[:, :-1]), x[:, -1:]], 1)
-    return change(x)
 
 
 def _moved(side: int, chosen: Tensor) -> Tensor:

@@ -102,8 +102,7 @@ class Edit:
 
 def guide(space: Space, tagger: Tagger, *, n: int = N_SAMPLES, seed: int = 1) -> Guide:
     """Read the tags of n random samples, and from them the directions."""
-    u = space.draw(n, seed)
-    tags = (tagger(space.samples(u)) > 0).float()
+    u, tags = tagger.of_random(space, n, seed)
     flat = (u[:, 0] if space.styled else u).cpu()  # all layers of a random style are alike
     return Guide(space, tagger, tags, u, latent.directions(flat, tags))
 

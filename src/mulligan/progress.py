@@ -95,7 +95,8 @@ def strips(system: System) -> list[Bytes]:
     """
     runtime.seed(SHEET_SEED, system.device)
     made = system.generate({"z": system.latent(COLUMNS * LINES // len(system.makes))})
-    lines = [to_uint8(made[key]).reshape(-1, COLUMNS, *to_uint8(made[key]).shape[1:]) for key in system.makes]
+    pixels = [to_uint8(made[key]) for key in system.makes]
+    lines = [x.reshape(-1, COLUMNS, *x.shape[1:]) for x in pixels]
     return [line for pair in zip(*lines, strict=True) for line in pair]
 
 

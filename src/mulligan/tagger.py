@@ -15,6 +15,7 @@ from mulligan.errors import Mistake
 from mulligan.metrics import digits, features, probe, tags
 from mulligan.metrics.features import resized, to_8_bit
 from mulligan.model import Model
+from mulligan.space import Space
 
 AT_ONCE = 500
 N_PROBE = 2000  # training samples that a probe learns from, at most
@@ -42,6 +43,11 @@ class Tagger:
         with torch.inference_mode():
             parts = [self.read(to_8_bit(part.float().cpu())) for part in torch.split(x, AT_ONCE)]
         return torch.cat(parts).clone()
+
+    def of_random(self, space: Space, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """n random latents of a space, and the tags (n, T) that their samples are read to have, 1.0 or 0.0."""
+        u = space.draw(n, seed)
+        return u, (self(space.samples(u)) > 0).float()
 
     def index(self, tag: str) -> int:
         return self.names.index(tag)

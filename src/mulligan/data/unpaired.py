@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from mulligan.data.source import Array, Source, Split, content_keys, fingerprint
@@ -128,10 +127,3 @@ def columns(split: Split, key: str) -> Iterator[Tensor]:
     """One signal of every row of a split, in parts."""
     for start in range(0, len(split), FETCH):
         yield split.fetch(np.arange(start, min(start + FETCH, len(split))))[key]
-
-
-def on_colours(x: Tensor, change: Map) -> Tensor:
-    """A map of colours alone: transparency, the second or fourth channel, stays."""
-    if x.shape[1] in (2, 4):
-        return torch.cat([change(x[:, :-1]), x[:, -1:]], 1)
-    return change(x)

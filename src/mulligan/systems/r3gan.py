@@ -126,8 +126,8 @@ class R3GAN(Typical):
 
     def slopes(self, x: Tensor, both: Tensor) -> Terms:
         """γ/2 (R1 + R2), or γ/2 R1 alone."""
-        if self.config.r2:  # the mean over reals plus the mean over fakes, in one call
-            return {"r1_r2": self.gamma() / 2 * 2 * self.penalty(self.D, both)}
+        if self.config.r2:  # the mean over reals plus the mean over fakes is twice the mean over both
+            return {"r1_r2": self.gamma() * self.penalty(self.D, both)}
         return {"r1": self.gamma() / 2 * self.penalty(self.D, x)}
 
     def g_loss(self, batch: Batch) -> Terms:

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from mulligan.data.source import Source
-from mulligan.data.unpaired import halves, on_colours
+from mulligan.data.unpaired import halves
+from mulligan.layers.colours import on_colours
 
 
 def edges(x: Tensor) -> Tensor:

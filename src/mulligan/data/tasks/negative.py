@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from mulligan.data.source import Source
-from mulligan.data.unpaired import halves, on_colours
+from mulligan.data.unpaired import halves
+from mulligan.layers.colours import on_colours
 
 
 def negative(x: Tensor) -> Tensor:
