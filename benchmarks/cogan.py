@@ -23,7 +23,6 @@ from mulligan.data import open_source
 from mulligan.data.source import Source, Split
 from mulligan.data.tasks.edges import edges
 from mulligan.data.tasks.negative import negative
-from mulligan.look import observing
 from mulligan.metrics.features import Digits, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
 from mulligan.metrics.prdc import prdc
@@ -126,7 +125,7 @@ def side_by_side(contestants: list[Contestant], folder: Path) -> None:
         return
     shown = []
     for c in contestants:
-        with observing(c.system), c.loop.average.swapped():
+        with c.shown():
             shown.append(pictures.grid(to_uint8(pictures.side_by_side(c.make(SHOWN))), 6))
     beside(shown, [c.case.name for c in contestants]).save(folder / f"cogan-{case.data}.png")
 

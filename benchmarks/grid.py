@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 from mulligan import pictures
 from mulligan.data.source import Source
 from mulligan.data.toy import ToySource
-from mulligan.look import observing
 from mulligan.metrics.modes import point_modes
 from mulligan.plot import font
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
@@ -56,7 +55,7 @@ def scatter(contestants: list[Contestant], folder: Path) -> None:
     real = contestants[0].source.test.fetch(np.arange(5000))["x"]
     shown = []
     for c in contestants:
-        with observing(c.system), c.loop.average.swapped():
+        with c.shown():
             shown.append(pictures.scatter(c.generate(5000), real))
     sheet = beside(shown, [c.case.name for c in contestants])
     sheet.save(folder / "grid.png")
@@ -66,7 +65,7 @@ def samples_beside(contestants: list[Contestant]) -> Image.Image:
     """36 samples of each contestant in a race of images, none chosen."""
     shown = []
     for c in contestants:
-        with observing(c.system), c.loop.average.swapped():
+        with c.shown():
             shown.append(pictures.look_grid(c.generate(36)))
     return beside(shown, [c.case.name for c in contestants])
 

@@ -17,7 +17,6 @@ import digits
 from mulligan import history, registry, timeline, tuned
 from mulligan.data.source import Source
 from mulligan.judge import PCA, REAL, TRIVIAL, Judge
-from mulligan.look import observing
 from mulligan.metrics.class_shares import class_shares
 from mulligan.metrics.features import Digits, to_8_bit
 from mulligan.progress import needs_task, open_images, sheet, strips
@@ -83,7 +82,7 @@ def lost(metrics: Metrics) -> bool:
 def sheets(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed, none chosen."""
     for c in contestants if contestants[0].case.seed == SEEDS[0] else []:
-        with observing(c.system), c.loop.average.swapped():
+        with c.shown():
             picture = sheet(strips(c.system))
         provenance = {"model": f"{c.case.system}, {c.seconds:.0f} s", "seed": SEEDS[0]}
         file = folder / "systems" / f"{c.case.name}-{base(c.case.data)}.png"

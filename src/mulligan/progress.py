@@ -28,7 +28,6 @@ from mulligan.errors import Mistake
 from mulligan.evaluate import real_samples
 from mulligan.game import System
 from mulligan.judge import PCA, REAL, TRIVIAL, Judge
-from mulligan.look import observing
 from mulligan.pca import pca_samples
 from mulligan.race import Case, Contestant, plain
 from mulligan.rundir import write_whole
@@ -256,7 +255,7 @@ def _race(contestants: list[Contestant], judge: Judge, references: dict[str, Jso
     )
     seed = contestants[0].case.seed
     for c in contestants if seed == 0 else []:
-        with observing(c.system), c.loop.average.swapped():
+        with c.shown():
             picture = sheet(strips(c.system))
         provenance = {"model": f"{c.case.system}, {c.seconds:.0f} s", "seed": SHEET_SEED}
         samples.save_png(picture, sheet_file(out, c.case.system), provenance, overwrite=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -143,16 +144,22 @@ class Contestant:
         except FloatingPointError as error:
             self.lost = str(error)
 
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, the system is as a run shows it: eval mode, no gradients, G's moving average."""
+        with observing(self.system), self.loop.average.swapped():
+            yield
+
     def measure(self, measure: Callable[[Contestant], dict[str, float]]) -> None:
         """Note the metrics of the mark that was reached."""
         p = self.loop.progress
-        with observing(self.system), self.loop.average.swapped():
+        with self.shown():
             metrics = measure(self)
         about = {"seconds": round(self.seconds, 2), "rounds": p.round, "images": p.images}
         self.measured.append({**about, "metrics": metrics})
 
     def generate(self, n: int) -> Tensor:
-        """n samples on the CPU, from the same latents at every mark; inside `measure` alone."""
+        """n samples on the CPU, from the same latents at every mark; inside `measure` or `shown` alone."""
         return next(iter(self.make(n).values()))
 
     def make(self, n: int) -> Batch:
