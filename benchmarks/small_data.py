@@ -14,9 +14,9 @@ import torch
 from frechet import Distance
 from grid import samples_beside
 from mulligan.data import open_source
-from mulligan.data.source import Head, Source
+from mulligan.data.source import Source
 from mulligan.evaluate import real_samples, trivial_samples
-from mulligan.metrics.features import Characters
+from mulligan.metrics.features import Characters, EfficientNet
 from mulligan.metrics.memorisation import memorisation_ratio
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
@@ -29,7 +29,7 @@ STRENGTHS = ("none", "fixed", "adaptive")
 SYSTEM = "dcgan"  # nothing but augmentation keeps its D from learning by heart
 CONFIG: Json = {"width": 32, "batch": 64, "lr": 1e-3}
 MARKS = (0.25, 0.5, 0.75, 1.0)
-N = 2_000
+N, N_COPIES = 2_000, 500
 FD, COPIES = "FD (tag judge)", "memorisation ratio"
 
 
@@ -39,15 +39,17 @@ def opens(name: str) -> Source:
 
 
 def judge(source: Source) -> Callable[[Contestant], Metrics]:
-    """Against test images; how near samples are to the training images, by how near held-out images are to them."""
-    extractor = Characters()
-    distance = Distance(extractor, source.test, N)
-    train = extractor(torch.cat(list(real_samples(Head(source.train, min(len(source.train), 2_000)), 2_000))))
-    held_out = extractor(torch.cat(list(real_samples(source.held_out, N))))
+    """Against test images; how near samples are to the training images, by how near held-out images are to them.
+
+    Nearness is not the tag judge's to tell: to it any two characters with the same tags look alike.
+    """
+    distance, near = Distance(Characters(), source.test, N), EfficientNet()
+    train = near(torch.cat(list(real_samples(source.train, len(source.train)))))
+    held_out = near(torch.cat(list(real_samples(source.held_out, N_COPIES))))
 
     def measure(c: Contestant) -> Metrics:
-        apart, features = distance(c.generate(N))
-        return {FD: apart, COPIES: memorisation_ratio(features, train, held_out)}
+        x = c.generate(N)
+        return {FD: distance(x)[0], COPIES: memorisation_ratio(near(x[:N_COPIES]), train, held_out)}
 
     return measure
 
