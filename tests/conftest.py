@@ -77,6 +77,11 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     return Memory(x=x, y=torch.arange(n) % 3, x2=x2)
 
 
+def rows(n: int) -> dict[str, Tensor]:
+    """A batch of which nothing but the number of its rows counts."""
+    return {"x": torch.empty(n)}
+
+
 def tiny_system(name: str, kind: str, **options: Any) -> System:
     system = registry.load(name)
     torch.manual_seed(0)

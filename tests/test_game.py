@@ -93,13 +93,13 @@ class Growing(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         x = self.seen("D", batch)
-        return losses.d_minimax(self.D(x), self.D(self.fake(len(x))))
+        return losses.d_minimax(self.D(x), self.D(*self.fake({"x": x})))
 
     def lazy(self, batch: Batch) -> Terms:
         return {"size": self.D(self.seen("lazy", batch)).square().mean()}
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake(len(self.seen("G", batch)))))
+        return losses.g_nonsaturating(self.D(*self.fake({"x": self.seen("G", batch)})))
 
 
 def growing() -> Growing:

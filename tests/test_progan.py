@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from conftest import bare_loop, clone, differences, everything, tiny_system
+from conftest import bare_loop, clone, differences, everything, rows, tiny_system
 from mulligan import checkpoint
 from mulligan.look import observing
 from mulligan.loop import Loop, Saved
@@ -112,7 +112,7 @@ def test_stages_and_their_shares() -> None:
     for stage, name in zip(system.stages(), STAGES, strict=True):
         assert stage.name == name
         shares.append(stage.share)
-        sides.append(system.fake(2).shape[-1])
+        sides.append(system.fake(rows(2))[0].shape[-1])
         assert system.generate({"z": system.latent(2)})["x"].shape == (2, 3, 16, 16), "always the data's size"
         assert system.G.fading is system.D.fading is name.endswith("fading in")
     assert sides == [4, 8, 8, 16, 16]
@@ -152,16 +152,16 @@ def test_real_images_are_as_coarse_as_the_fakes() -> None:
     x = torch.rand(4, 3, 16, 16)
     stages = system.stages()
     next(stages)
-    assert torch.equal(system.real(x), avg_pool2d(x, 4))
+    assert torch.equal(system.faded(x), avg_pool2d(x, 4))
     next(stages)
     fine, coarse = avg_pool2d(x, 2), interpolate(avg_pool2d(x, 4), scale_factor=2.0)
     for alpha in (0.0, 0.25, 1.0):
         system.alpha.fill_(alpha)
-        torch.testing.assert_close(system.real(x), (1 - alpha) * coarse + alpha * fine)
-    assert torch.equal(system.real(x), fine)
+        torch.testing.assert_close(system.faded(x), (1 - alpha) * coarse + alpha * fine)
+    assert torch.equal(system.faded(x), fine)
     *_, last = stages
     assert last.name == "16 px"
-    assert torch.equal(system.real(x), x)
+    assert torch.equal(system.faded(x), x)
 
 
 def test_a_new_side_starts_with_fresh_optimizers_and_the_old_weights() -> None:

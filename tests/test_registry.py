@@ -45,10 +45,10 @@ class Mine(Typical):
         yield Stage("train", (Turn("D", (self.D,), self.d_loss), Turn("G", (self.G,), self.g_loss)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake(len(batch["x"]))))
+        return losses.d_minimax(self.D(batch["x"]), self.D(*self.fake(batch)))
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake(batch)))
 '''
 
 

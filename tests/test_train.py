@@ -75,10 +75,10 @@ class Stages(Typical):
 
     def d_loss(self, batch):
         self.pool.count += 1
-        return losses.d_minimax(self.D(batch["x"]), self.D(self.fake(len(batch["x"]))))
+        return losses.d_minimax(self.D(batch["x"]), self.D(*self.fake(batch)))
 
     def g_loss(self, batch):
-        return losses.g_nonsaturating(self.D(self.fake(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake(batch)))
 '''
 
 # a loss that becomes NaN in round 7; and one that is finite while its gradient is not
@@ -119,10 +119,10 @@ class Lost(Typical):
             odd = (logits * (self.played < 6)).abs().sqrt().mean()
         else:
             odd = logits.mean() * torch.where(self.played < 6, 1.0, torch.nan)
-        return {**losses.d_minimax(logits, self.D(self.fake(len(batch["x"])))), "odd": odd}
+        return {**losses.d_minimax(logits, self.D(*self.fake(batch))), "odd": odd}
 
     def g_loss(self, batch):
-        return losses.g_nonsaturating(self.D(self.fake(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake(batch)))
 '''
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import tiny_loop, tiny_system
+from conftest import rows, tiny_loop, tiny_system
 from mulligan import auto, registry
 from mulligan.data import open_source
 from mulligan.losses import d_minimax, g_nonsaturating, g_saturating
@@ -61,7 +61,7 @@ def test_the_choices_choose() -> None:
     torch.manual_seed(1)
     loss = system.g_loss({"x": x})["adv"]
     torch.manual_seed(1)
-    assert loss == g_saturating(system.discriminate(system.fake(8)))["adv"]
+    assert loss == g_saturating(system.discriminate(*system.fake(rows(8))))["adv"]
     assert [t.repeat for t in next(build("gan", "points", {"k": 3}).stages()).turns] == [3, 1]
 
 
@@ -71,7 +71,7 @@ def test_r3gan_without_its_steps_is_the_gan_of_2014_with_r1() -> None:
     torch.manual_seed(1)
     terms = system.d_loss({"x": x})
     torch.manual_seed(1)
-    fake = system.fake(8)
+    (fake,) = system.fake(rows(8))
     assert terms.keys() == {"real", "fake", "r1"}
     adversarial = d_minimax(system.D(x), system.D(fake))
     assert terms["real"].item() == pytest.approx(adversarial["real"].item(), rel=1e-5)
@@ -100,7 +100,7 @@ def test_auto_chooses_what_can_be_built(source: str) -> None:
     choice = auto.choose(opened)
     system = registry.load(choice.system)
     built = system(system.Config(**choice.options), opened.signals)
-    assert built.fake(2).shape == (2, *opened.signals["x"].shape)
+    assert built.fake(rows(2))[0].shape == (2, *opened.signals["x"].shape)
     assert choice.why
 
 
@@ -149,7 +149,7 @@ def test_d_learns_from_the_fakes_that_g_has_just_made(name: str) -> None:
     keep, take = system.fake_for_g, system.fake_for_d
 
     def note(into: list[torch.Tensor], make: Any) -> Any:
-        return lambda n: into.append(x := make(n)) or x
+        return lambda batch: into.append((shown := make(batch))[0]) or shown
 
     system.fake_for_g, system.fake_for_d = note(made, keep), note(used, take)
     loop.play()
@@ -164,10 +164,10 @@ def test_fakes_that_d_did_not_use_do_not_outlive_their_round() -> None:
     system: Any = tiny_system("dcgan", "image")
     for system.images in (0, 8, 16):
         for _ in range(2):
-            newest = system.fake_for_g(4)
+            (newest,) = system.fake_for_g(rows(4))
     assert len(system.kept) == 2
     system.images = 24
-    assert not torch.equal(system.fake_for_d(4), newest)
+    assert not torch.equal(system.fake_for_d(rows(4))[0], newest)
     assert not system.kept
 
 

@@ -23,6 +23,7 @@ from mulligan.signals import Signal
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]  # named, weighted, scalar terms; their sum is minimised
+Shown = tuple[Tensor, ...]  # what D is shown: (x,), or (x, c) where it is told a condition c too
 Schedule = float | Callable[[int], float]  # of the images seen, never of the clock
 
 
@@ -194,7 +195,7 @@ class Typical(System):
         super().__init__(config, signals)
         self.z_dim: int = config.z_dim or 0
         self.augment: Augment | None = None
-        self.kept: deque[tuple[int, Tensor]] = deque()  # (round's first image, fakes): G has learned from them, D not
+        self.kept: deque[tuple[int, Shown]] = deque()  # (round's first image, fakes): G has learned from them, D not
 
     def augment_d(self) -> None:
         """Let D see augmented images alone while it or G learns, if `--augment` says so; called when D is built.
@@ -224,25 +225,28 @@ class Typical(System):
         """z ~ N(0, I)."""
         return torch.randn(n, self.z_dim, device=self.device)
 
-    def fake(self, n: int) -> Tensor:
-        """n samples from fresh latents."""
-        x: Tensor = self.G(self.latent(n))
-        return x
+    def real(self, batch: Batch) -> Shown:
+        """The batch's samples, as D is shown them."""
+        return (batch["x"],)
 
-    def fake_for_g(self, n: int) -> Tensor:
-        """n samples to learn from in G's turn, kept without their graph for D's turn of the same round.
+    def fake(self, batch: Batch) -> Shown:
+        """As many samples from fresh latents, as D is shown them."""
+        return (self.G(self.latent(len(batch["x"]))),)
+
+    def fake_for_g(self, batch: Batch) -> Shown:
+        """Samples to learn from in G's turn, kept without their graph for D's turn of the same round.
 
         Worth an eighth of a round: D need not wait for G again. For systems in which G plays before D.
         """
-        x = self.fake(n)
+        shown = self.fake(batch)
         self._forget_earlier_rounds()
-        self.kept.append((self.images, x.detach()))
-        return x
+        self.kept.append((self.images, tuple(part.detach() for part in shown)))
+        return shown
 
-    def fake_for_d(self, n: int) -> Tensor:
+    def fake_for_d(self, batch: Batch) -> Shown:
         """The fakes that G has learned from in this round; fresh ones when D has used them up."""
         self._forget_earlier_rounds()
-        return self.kept.popleft()[1] if self.kept else self.fake(n)
+        return self.kept.popleft()[1] if self.kept else self.fake(batch)
 
     def _forget_earlier_rounds(self) -> None:
         """What D has left over is old by the next round, and in no checkpoint."""
@@ -262,7 +266,7 @@ class Typical(System):
         return logits
 
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        return {"D": (self.discriminate(batch["x"]), self.discriminate(self.fake(len(batch["x"]))))}
+        return {"D": (self.discriminate(*self.real(batch)), self.discriminate(*self.fake(batch)))}
 
 
 def parameters(networks: tuple[nn.Module, ...]) -> list[nn.Parameter]:

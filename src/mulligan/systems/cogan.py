@@ -79,7 +79,7 @@ class CoGAN(Typical):
         """-E[log f1(x1)] - E[log(1 - f1(g1(z)))], and the same of f2 and g2 (eq. 3, negated: D minimises)."""
         terms: Terms = {}
         margins = []
-        fakes = self.fake_for_d(len(batch["x"])).unbind(1)
+        fakes = self.fake_for_d(batch)[0].unbind(1)
         for domain, (key, fake) in enumerate(zip(KEYS, fakes, strict=True)):
             # one pass over both: D has no BatchNorm, so a sample's logit is its own
             on_real, on_fake = self.D(torch.cat([batch[key], fake]), domain).chunk(2)
@@ -91,7 +91,7 @@ class CoGAN(Typical):
     def g_loss(self, batch: Batch) -> Terms:
         """-E[log f1(g1(z))] - E[log f2(g2(z))], of the same z."""
         terms: Terms = {}
-        for domain, (key, fake) in enumerate(zip(KEYS, self.fake_for_g(len(batch["x"])).unbind(1), strict=True)):
+        for domain, (key, fake) in enumerate(zip(KEYS, self.fake_for_g(batch)[0].unbind(1), strict=True)):
             terms[f"adv_{key}"] = losses.g_nonsaturating(self.D(fake, domain))["adv"]
         return terms
 
@@ -99,7 +99,7 @@ class CoGAN(Typical):
         return dict(zip(KEYS, self.G(batch["z"]).unbind(1), strict=True))
 
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        fakes = zip(KEYS, self.fake(len(batch["x"])).unbind(1), strict=True)
+        fakes = zip(KEYS, self.fake(batch)[0].unbind(1), strict=True)
         both = [(self.D(batch[key], domain), self.D(fake, domain)) for domain, (key, fake) in enumerate(fakes)]
         return dict(zip(("D", "D2"), both, strict=True))
 

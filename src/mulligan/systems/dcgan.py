@@ -58,9 +58,9 @@ class DCGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         # real and fake pass apart: BatchNorm must not see them mixed
-        real, fake = self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"])))
+        real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
         self.watch(real)
         return losses.d_minimax(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))

@@ -58,16 +58,14 @@ class DRAGAN(Typical):
         yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
-        real, fake = self.D(torch.cat([x, self.fake_for_d(len(x))])).chunk(
-            2
-        )  # no BatchNorm: a sample's logit is its own
+        x, (fakes,) = batch["x"], self.fake_for_d(batch)
+        real, fake = self.D(torch.cat([x, fakes])).chunk(2)  # no BatchNorm: a sample's logit is its own
         self.watch(real)
         penalty = self.config.gp_weight * lipschitz_penalty(self.D, self.around(x), self.config.k)
         return {**losses.d_minimax(real, fake), "gp": penalty}
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
 
     def around(self, x: Tensor) -> Tensor:
         """x + δ, (N, ...): moved along a random line, by a random part of its length."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from mulligan import losses
 from mulligan.augment import Augment
 from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.game import SGD, Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.signals import Signal
 
@@ -120,13 +120,13 @@ class GAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         """Half of -V(D, G), as the reference code has it."""
-        real, fake = self.discriminate(batch["x"]), self.discriminate(self.fake_for_d(len(batch["x"])))
+        real, fake = self.discriminate(*self.real(batch)), self.discriminate(*self.fake_for_d(batch))
         self.watch(real)
         terms = losses.d_minimax(real, fake)
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Batch) -> Terms:
-        fake = self.discriminate(self.fake_for_g(len(batch["x"])))
+        fake = self.discriminate(*self.fake_for_g(batch))
         saturating = self.config.loss == "saturating"
         return losses.g_saturating(fake) if saturating else losses.g_nonsaturating(fake)
 
@@ -136,8 +136,8 @@ class GAN(Typical):
             return torch.randn(n, self.z_dim, device=self.device)
         return (torch.rand(n, self.z_dim, device=self.device) * 2 - 1) * math.sqrt(3)
 
-    def fake(self, n: int) -> Tensor:
-        return self.generate({"z": self.latent(n)})["x"]
+    def fake(self, batch: Batch) -> Shown:
+        return (self.generate({"z": self.latent(len(batch["x"]))})["x"],)
 
     def generate(self, batch: Batch) -> Batch:
         with full_precision(self.device):

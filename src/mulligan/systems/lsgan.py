@@ -58,10 +58,9 @@ class LSGAN(Typical):
         yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
-        real, fake = self.D(x), self.D(self.fake_for_d(len(x)))
+        real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
         self.watch(real - (self.a + self.b) / 2)  # what a D says that cannot tell
         return losses.d_least_squares(real, fake, self.a, self.b)
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_least_squares(self.D(self.fake_for_g(len(batch["x"]))), self.c)
+        return losses.g_least_squares(self.D(*self.fake_for_g(batch)), self.c)

@@ -25,7 +25,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.minibatch_std import minibatch_std
 from mulligan.layers.pixelnorm import pixel_norm
@@ -115,7 +115,7 @@ class ProGAN(Typical):
         c = self.config
         if self.G.fading:  # D plays first in a round, and G with the same α
             self.alpha.fill_(min(1.0, (self.images - self.began) / self.fade))
-        real, fake = self.real(batch["x"]), self.fake(len(batch["x"]))
+        (real,), (fake,) = self.real(batch), self.fake(batch)
         # apart, since D compares the samples of a pass with each other
         real_logits, fake_logits = self.discriminate(real), self.discriminate(fake)
         self.watch(real_logits - fake_logits)  # a critic has no zero
@@ -126,15 +126,18 @@ class ProGAN(Typical):
         }
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_wasserstein(self.discriminate(self.fake(len(batch["x"]))))
+        return losses.g_wasserstein(self.discriminate(*self.fake(batch)))
 
-    def fake(self, n: int) -> Tensor:
-        """n samples from fresh latents, of the side that G has reached."""
-        x: Tensor = self.G(self.latent(n), self.alpha)
-        return x
+    def fake(self, batch: Batch) -> Shown:
+        """Of the side that G has reached."""
+        return (self.G(self.latent(len(batch["x"])), self.alpha),)
 
-    def real(self, x: Tensor) -> Tensor:
-        """Images x of the data's size as G is to make them now: of its side, and as coarse as its blend is."""
+    def real(self, batch: Batch) -> Shown:
+        """As G is to make them now."""
+        return (self.faded(batch["x"]),)
+
+    def faded(self, x: Tensor) -> Tensor:
+        """Images x of the data's size, of G's side now and as coarse as its blend is."""
         x = shrunk(x, self.G.side)
         return blend(doubled(shrunk(x, self.G.side // 2)), x, self.alpha) if self.G.fading else x
 
@@ -146,10 +149,6 @@ class ProGAN(Typical):
     def generate(self, batch: Batch) -> Batch:
         x = interpolate(self.G(batch["z"], self.alpha), size=self.size)
         return {"x": x.clamp(-1, 1)}
-
-    def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        x = batch["x"]
-        return {"D": (self.discriminate(self.real(x)), self.discriminate(self.fake(len(x))))}
 
 
 def blend(old: Tensor, new: Tensor, alpha: Tensor) -> Tensor:

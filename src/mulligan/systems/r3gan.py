@@ -118,7 +118,7 @@ class R3GAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
-        both = torch.cat([x, self.fake(len(x))])
+        both = torch.cat([x, *self.fake(batch)])
         real, fake = self.D(both).chunk(2)
         self.watch(real - fake if self.relativistic else real)  # a relativistic D has no zero
         adv = losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
@@ -132,7 +132,7 @@ class R3GAN(Typical):
 
     def g_loss(self, batch: Batch) -> Terms:
         x = batch["x"]
-        fake = self.fake(len(x))
+        (fake,) = self.fake(batch)
         if not self.relativistic:
             return losses.g_nonsaturating(self.D(fake))
         real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)

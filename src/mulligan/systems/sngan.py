@@ -68,14 +68,13 @@ class SNGAN(Typical):
         yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), d))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
         # one pass over both: D has no BatchNorm, so a sample's logit is its own
-        real, fake = self.D(torch.cat([x, self.fake_for_d(len(x))])).chunk(2)
+        real, fake = self.D(torch.cat([batch["x"], *self.fake_for_d(batch)])).chunk(2)
         self.watch(real)
         return losses.d_hinge(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_hinge(self.D(self.fake_for_g(len(batch["x"]))))
+        return losses.g_hinge(self.D(*self.fake_for_g(batch)))
 
 
 def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:

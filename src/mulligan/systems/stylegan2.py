@@ -27,7 +27,7 @@ from torch.nn.functional import leaky_relu
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.blur import Blur, upsample
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.minibatch_std import minibatch_std
@@ -97,7 +97,7 @@ class StyleGAN2(Typical):
         yield Stage("train", (g, path, d, r1) if c.path_weight else (g, d, r1))
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_nonsaturating(self.D(self.fake_for_g(len(batch["x"]))))
+        return losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
 
     def path_loss(self, batch: Batch) -> Terms:
         """Eq. 4: a step in w, wherever and whichever way, is to move the image equally far."""
@@ -108,7 +108,7 @@ class StyleGAN2(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         # real and fake pass apart: the minibatch standard deviation must not see them mixed
-        real, fake = self.D(batch["x"]), self.D(self.fake_for_d(len(batch["x"])))
+        real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
         self.watch(real)
         return losses.d_minimax(real, fake)
 
@@ -122,10 +122,9 @@ class StyleGAN2(Typical):
         alone = torch.rand(n, device=a.device) >= self.config.mixing
         return self.mix(a, b, crossover.masked_fill(alone, self.G.num_ws))
 
-    def fake(self, n: int) -> Tensor:
-        """n samples from fresh latents and fresh noise, their styles mixed, as D sees them."""
-        x: Tensor = self.G.synthesis(self.mixed(n), fresh=True)
-        return x
+    def fake(self, batch: Batch) -> Shown:
+        """With fresh noise, and styles mixed."""
+        return (self.G.synthesis(self.mixed(len(batch["x"])), fresh=True),)
 
     def w(self, z: Tensor, psi: float = 1.0) -> Tensor:
         """z (N, z_dim) -> styles w (N, num_ws, z_dim), one for each layer, at first all alike.

@@ -57,14 +57,13 @@ class WGAN(Typical):
         yield Stage("train", (critic, Turn("G", (self.G,), self.g_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
         # real and fake pass apart: BatchNorm must not see them mixed
-        real, fake = self.D(x), self.D(self.fake(len(x)))
+        real, fake = self.D(*self.real(batch)), self.D(*self.fake(batch))
         self.watch(real - fake)  # a critic has no zero
         return losses.d_wasserstein(real, fake)
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_wasserstein(self.D(self.fake(len(batch["x"]))))
+        return losses.g_wasserstein(self.D(*self.fake(batch)))
 
     @torch.no_grad()
     def clip(self) -> None:

@@ -63,11 +63,11 @@ class WGANGP(Typical):
         yield Stage("train", (critic, Turn("G", (self.G,), self.g_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x, fake = batch["x"], self.fake(len(batch["x"]))
+        x, (fake,) = batch["x"], self.fake(batch)
         real, fakes = self.D(torch.cat([x, fake])).chunk(2)  # no BatchNorm: a sample's output is its own
         self.watch(real - fakes)  # a critic has no zero
         penalty = self.gp_weight * lipschitz_penalty(self.D, mix(x, fake))
         return {**losses.d_wasserstein(real, fakes), "gp": penalty}
 
     def g_loss(self, batch: Batch) -> Terms:
-        return losses.g_wasserstein(self.D(self.fake(len(batch["x"]))))
+        return losses.g_wasserstein(self.D(*self.fake(batch)))
