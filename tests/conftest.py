@@ -33,8 +33,23 @@ torch.set_num_threads(1)
 
 FP32 = Runtime(torch.device("cpu"), bf16=False)
 SHAPES: dict[str, tuple[int, ...]] = {"image": (3, 16, 16), "points": (2,)}
+
+
+def optional(kind: type[System]) -> bool:
+    """Whether a system can do without a condition."""
+    field = kind.Config.model_fields.get("condition")
+    return field is None or field.default == "none"
+
+
 # every system with every kind of signal that it takes
-CASES = [(name, way.kind) for name in registry.names() for way in registry.load(name).needs["x"]]
+# told nothing, where that is possible, and told each condition that it takes: "image", "image+tags"
+CASES = [
+    (name, f"{way.kind}+{key}".removesuffix("+"))
+    for name in registry.names()
+    for kind in [registry.load(name)]
+    for way in kind.needs["x"]
+    for key in (*([""] if optional(kind) else []), *kind.conditions)
+]
 each_system = pytest.mark.parametrize(("name", "kind"), CASES, ids=["-".join(case) for case in CASES])
 
 
@@ -66,15 +81,26 @@ class Memory:
 
 
 def signals_of(kind: str) -> dict[str, Signal]:
+    kind = kind.split("+")[0]
     reach = (-1.0, 1.0) if kind == "image" else None
     x = Signal(kind, SHAPES[kind], reach)  # type: ignore[arg-type]
-    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x}
+    text = Signal("text", (6,), (0, 9), names=tuple("abcdefghi"))
+    tags = Signal("tags", (4,), (0, 1), names=("red", "blue", "long", "short"), exclusive=(("red", "blue"),))
+    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x, "tags": tags, "text": text}
 
 
 def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     source = torch.Generator().manual_seed(5)
     x, x2 = (torch.rand(n, *(s or 1 for s in signals["x"].shape), generator=source) * 2 - 1 for _ in range(2))
-    return Memory(x=x, y=torch.arange(n) % 3, x2=x2)
+    tags = torch.rand(n, 4, generator=source).round()
+    text = torch.randint(1, 10, (n, 6), generator=source) * (torch.arange(6) < 4)
+    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, tags=tags, text=text)
+
+
+def told(system: System, n: int) -> dict[str, Tensor]:
+    """What some samples are told of, where a system is told."""
+    found = samples_of(system.signals).fetch(np.arange(n))
+    return {key: found[key] for key in system.given}
 
 
 def rows(n: int) -> dict[str, Tensor]:
@@ -86,6 +112,8 @@ def tiny_system(name: str, kind: str, **options: Any) -> System:
     system = registry.load(name)
     torch.manual_seed(0)
     config = system.Config.tiny()
+    if "+" in kind:
+        options = {"condition": kind.split("+")[1], **options}
     return system(type(config)(**{**config.model_dump(), **options}), signals_of(kind))
 
 

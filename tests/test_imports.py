@@ -26,6 +26,7 @@ LAYERS = [
         "tables",
         "look",
         "model",
+        "conditions",
         "auto",
         "catalog",
         "walk",

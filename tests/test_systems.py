@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import CASES, Command, clone, differences, each_system, everything, signals_of, tiny_loop, tiny_system
+from conftest import (
+    CASES,
+    Command,
+    clone,
+    differences,
+    each_system,
+    everything,
+    signals_of,
+    tiny_loop,
+    tiny_system,
+    told,
+)
 from mulligan import catalog, checkpoint, registry
 from mulligan.config import Data, Run
 from mulligan.game import parameters
@@ -71,7 +82,7 @@ def test_generate_and_scores(name: str, kind: str) -> None:
     loop.play()
     system = loop.system
     with observing(system):
-        made = system.generate({"z": system.latent(5)})
+        made = system.generate({"z": system.latent(5), **told(system, 5)})
         scores = system.scores(loop.loader.samples.fetch(torch.arange(6).numpy()))
     assert list(made) == list(system.makes)
     for key, signal in system.makes.items():
@@ -100,7 +111,7 @@ def test_latents_of_any_number_follow_the_seed(name: str, kind: str) -> None:
         assert len(first) == n
         assert first.dim() == 2
         with torch.no_grad():
-            assert len(system.generate({"z": first})["x"]) == n
+            assert len(system.generate({"z": first, **told(system, n)})["x"]) == n
 
 
 @each_system
@@ -109,18 +120,18 @@ def test_save_load_same_samples(name: str, kind: str, tmp_path: Path) -> None:
     for _ in range(3):
         loop.play()
     place = checkpoint.save(tmp_path, loop.system.state_dict(), loop.state(), {"round": 3})
-    z = loop.system.latent(6)
+    asked = {"z": loop.system.latent(6), **told(loop.system, 6)}
     with observing(loop.system):
-        raw = loop.system.generate({"z": z})["x"]
+        raw = loop.system.generate(asked)["x"]
         with loop.average.swapped():
-            average = loop.system.generate({"z": z})["x"]
+            average = loop.system.generate(asked)["x"]
     model, state, _ = checkpoint.load(place)
     other = registry.load(name)(loop.system.config, signals_of(kind))  # other random weights
     other.to_channels_last()  # as the loop has it: another layout sums in another order
     with torch.no_grad():
         for part, expected in ((model, raw), (state["average"], average)):
             other.load_state_dict(part, strict=part is model)
-            assert torch.equal(other.eval().generate({"z": z})["x"], expected)
+            assert torch.equal(other.eval().generate(asked)["x"], expected)
 
 
 @each_system
@@ -147,7 +158,7 @@ def test_looking_changes_nothing(name: str, kind: str) -> None:
     for _ in range(4):
         before = clone(everything(looked))
         with observing(looked.system), looked.average.swapped():
-            looked.system.generate({"z": looked.system.latent(3)})
+            looked.system.generate({"z": looked.system.latent(3), **told(looked.system, 3)})
             looked.system.scores(looked.loader.samples.fetch(torch.arange(6).numpy()))
         looked.values()
         assert differences(before, everything(looked)) == []

@@ -40,6 +40,14 @@ class ImageConfig(Config):
     )
 
 
+class ToldConfig(ImageConfig):
+    """The base for systems of images that may be told what to make."""
+
+    condition: Literal["none", "y", "tags", "text"] = Field(
+        default="none", description="what G and D are told of a sample: nothing, its label y, its tags or its text"
+    )
+
+
 class Data(Options):
     """Which data, and how images are brought to one size."""
 

@@ -24,7 +24,8 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mulligan.data import Progress, cache
-from mulligan.data.source import Source, Split
+from mulligan.data.source import Source, Split, conditions
+from mulligan.data.source import evenly as rows_evenly
 from mulligan.data.toy import ToySource
 from mulligan.errors import Mistake
 from mulligan.metrics import features
@@ -58,7 +59,11 @@ class Generates(Protocol):
 
     def source(self) -> Source: ...
 
-    def generate(self, n: int, *, seed: int = 0) -> dict[str, Tensor]: ...
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Keys of a batch that say what to make."""
+
+    def generate(self, n: int, *, seed: int = 0, given: dict[str, Tensor] | None = None) -> dict[str, Tensor]: ...
 
 
 class Score(NamedTuple):
@@ -115,7 +120,8 @@ def evaluate(
     extractor = features.pick(source, judge)
     n = capped(source, n, split)
     reference, floor, trivial = _reference(source, extractor, n, split, progress)
-    fake = extract(extractor, samples(model, n, seed), n, "judging samples", progress)
+    given = conditions(source.splits[split], model.given, n)
+    fake = extract(extractor, samples(model, n, seed, given), n, "judging samples", progress)
     card = partial(
         Card,
         extractor=extractor.name,
@@ -287,11 +293,15 @@ def extract(
     return torch.cat(made)
 
 
-def samples(model: Generates, n: int, seed: int) -> Iterator[Tensor]:
-    """n samples of a model in parts, images as they would be saved; the same n and seed, the same samples."""
+def samples(model: Generates, n: int, seed: int, given: dict[str, Tensor]) -> Iterator[Tensor]:
+    """n samples of a model in parts, images as they would be saved; the same n and seed, the same samples.
+
+    Where the model is told what to make, it is told of the real samples that judge it.
+    """
     for i, start in enumerate(range(0, n, AT_ONCE)):
+        part = {k: v[start : start + AT_ONCE] for k, v in given.items()}
         # Each part has a seed of its own, which no part of another small seed shares.
-        made = model.generate(min(AT_ONCE, n - start), seed=seed * 1_000_003 + i)
+        made = model.generate(min(AT_ONCE, n - start), seed=seed * 1_000_003 + i, given=part)
         x = next(iter(made.values()))
         yield features.to_8_bit(x) if x.ndim == 4 else x
 
@@ -303,7 +313,7 @@ def evenly(x: Tensor, n: int) -> Tensor:
 
 def real_samples(split: Split, n: int) -> Iterator[Tensor]:
     """n samples of a split in parts: all, or an even spread, since data may be sorted by class."""
-    index = np.linspace(0, len(split) - 1, n).round().astype(np.int64)
+    index = rows_evenly(split, n)
     for start in range(0, n, AT_ONCE):
         yield split.fetch(index[start : start + AT_ONCE])["x"]
 

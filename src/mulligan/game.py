@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mulligan.augment import Augment
 from mulligan.config import Config
 from mulligan.errors import Mistake
-from mulligan.signals import Signal
+from mulligan.signals import Signal, mend
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]  # named, weighted, scalar terms; their sum is minimised
@@ -135,6 +135,8 @@ class System(nn.Module, ABC):
     needs: ClassVar[dict[str, tuple[Signal, ...]]]  # per key of a batch, the signals that would do
     made: ClassVar[tuple[str, ...]] = ("x",)  # keys of what it generates, each like the data's; the first is judged
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks whose moving average generates
+    conditions: ClassVar[tuple[str, ...]] = ()  # keys of a batch, any one of which can say what to make
+    given: tuple[str, ...] = ()  # keys of a batch that `generate` reads beside z
 
     def __init_subclass__(cls) -> None:
         """A system's options are the class `Config` in its file."""
@@ -157,7 +159,7 @@ class System(nn.Module, ABC):
     def generate(self, batch: Batch) -> Batch:
         """Samples, keyed as `makes`, in the data's own size and range; the first key is judged.
 
-        `batch["z"]` (N, z_dim), where given, is the latent to use.
+        `batch["z"]` (N, z_dim) is the latent to use; the keys in `given` say what to make.
         """
 
     @abstractmethod
@@ -182,10 +184,11 @@ class System(nn.Module, ABC):
 
 
 class Typical(System):
-    """The typical kind: a random vector in, a sample out, one G and one D.
+    """One G and one D: a random vector in, a sample out, where the system is told so with a condition c beside it.
 
-    A subclass builds `self.G` (z -> x) and `self.D` (x -> logits). z has its Config's `z_dim` dimensions; a system
-    in which that follows from the data sets `self.z_dim`.
+    A subclass builds `self.G`, z -> x, and `self.D`, x -> logits; where `self.key` names a condition, (z, c) -> x and
+    (x, c) -> logits. z has its Config's `z_dim` dimensions; a system in which that follows from the data sets
+    `self.z_dim`.
     """
 
     G: nn.Module
@@ -194,6 +197,8 @@ class Typical(System):
     def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         self.z_dim: int = config.z_dim or 0
+        self.key = condition_key(self, config, signals)
+        self.given = (self.key,) if self.key else ()
         self.augment: Augment | None = None
         self.kept: deque[tuple[int, Shown]] = deque()  # (round's first image, fakes): G has learned from them, D not
 
@@ -225,13 +230,23 @@ class Typical(System):
         """z ~ N(0, I)."""
         return torch.randn(n, self.z_dim, device=self.device)
 
+    @property
+    def told(self) -> Signal | None:
+        """The condition's signal, None where there is none."""
+        return self.signals[self.key] if self.key else None
+
+    def condition(self, batch: Batch) -> Shown:
+        """(c,), or () where there is none."""
+        return (batch[self.key],) if self.key else ()
+
     def real(self, batch: Batch) -> Shown:
         """The batch's samples, as D is shown them."""
-        return (batch["x"],)
+        return (batch["x"], *self.condition(batch))
 
     def fake(self, batch: Batch) -> Shown:
-        """As many samples from fresh latents, as D is shown them."""
-        return (self.G(self.latent(len(batch["x"]))),)
+        """As many samples from fresh latents, as D is shown them: made for the batch's conditions."""
+        c = self.condition(batch)
+        return (self.G(self.latent(len(batch["x"])), *c), *c)
 
     def fake_for_g(self, batch: Batch) -> Shown:
         """Samples to learn from in G's turn, kept without their graph for D's turn of the same round.
@@ -257,16 +272,39 @@ class Typical(System):
         return {} if self.augment is None else {"augment.p": float(self.augment.p)}
 
     def generate(self, batch: Batch) -> Batch:
-        x, range_ = self.G(batch["z"]), self.makes["x"].range
+        x, range_ = self.G(batch["z"], *self.condition(batch)), self.makes["x"].range
         return {"x": x if range_ is None else x.clamp(*range_)}  # a G without tanh may overshoot
 
-    def discriminate(self, x: Tensor) -> Tensor:
-        """D's logits (N,) on x; sigmoid of them is the D(x) of the papers."""
-        logits: Tensor = self.D(x)
+    def discriminate(self, x: Tensor, *c: Tensor) -> Tensor:
+        """D's logits (N,) on x, told c; sigmoid of them is the D(x) of the papers."""
+        logits: Tensor = self.D(x, *c)
         return logits
 
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         return {"D": (self.discriminate(*self.real(batch)), self.discriminate(*self.fake(batch)))}
+
+
+def condition_key(system: System, config: Any, signals: dict[str, Signal]) -> str:
+    """The key of what a system is told: what its option `condition` says, or the first of its `conditions` that the
+    data have; "" where it says none.
+
+    Raises:
+        ValueError: the data have no such thing.
+    """
+    asked: str | None = getattr(config, "condition", "none")
+    if asked == "none":
+        return ""
+    has = [key for key in system.conditions if key in signals]
+    if asked is None and has:
+        return has[0]
+    if asked in has:
+        return asked
+    if asked is not None and asked not in system.conditions:
+        raise Mistake(f"--condition {asked}: this system can be told {' or '.join(system.conditions)}")
+    wanted = asked or " or ".join(system.conditions)
+    begin = f"--condition {asked}" if asked else "this system is told what to make"
+    missing = asked or system.conditions[0]
+    raise Mistake(f"{begin}: it needs {wanted}, but the data have {', '.join(signals)}{mend(missing)}")
 
 
 def parameters(networks: tuple[nn.Module, ...]) -> list[nn.Parameter]:

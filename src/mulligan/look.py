@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mulligan import checkpoint, figure, pictures, runtime, samples
-from mulligan.data.source import Source
+from mulligan.data.source import Source, conditions
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.quick import Quick
@@ -79,8 +79,9 @@ class Look:
         return {**line, "picture": self.newest_picture}
 
     def _generate(self, n: int) -> Batch:
-        """n samples, the same latents at every look."""
-        return generate(self.system, n, seed=SEED, at_once=self.part)
+        """n samples, the same latents and conditions at every look."""
+        given = conditions(self.source.held_out, self.system.given, n)
+        return generate(self.system, n, seed=SEED, at_once=self.part, given=given)
 
     def _judged(self, n: int) -> Tensor:
         """The same, of the key that is judged."""
@@ -150,7 +151,7 @@ def observing(system: System) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def generate(system: System, n: int, *, seed: int, at_once: int) -> Batch:
+def generate(system: System, n: int, *, seed: int, at_once: int, given: Batch | None = None) -> Batch:
     """n samples of a system in training, float32 on the CPU, keyed as it makes them; for use inside `observing`.
 
     Args:
@@ -158,11 +159,14 @@ def generate(system: System, n: int, *, seed: int, at_once: int) -> Batch:
         n: how many.
         seed: of the latents; the same seed and `at_once`, the same latents.
         at_once: samples generated in one pass.
+        given: what the samples are to be made for, (n, ...) by key, for a system that is told.
     """
     runtime.seed(seed, system.device)
     parts = []
     for start in range(0, n, at_once):
-        made = system.generate({"z": system.latent(min(at_once, n - start))})
+        z = system.latent(min(at_once, n - start))
+        told = {k: v[start : start + at_once].to(system.device) for k, v in (given or {}).items()}
+        made = system.generate({"z": z, **told})
         parts.append({key: made[key].float().cpu() for key in system.makes})
     return {key: torch.cat([part[key] for part in parts]) for key in system.makes}
 

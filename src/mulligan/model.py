@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mulligan import checkpoint, registry
@@ -20,6 +22,7 @@ from mulligan.signals import Signal
 
 SHIPPED = Path(__file__).parent / "models"
 AT_ONCE = 256  # samples generated in one pass
+EXAMPLES = "examples.safetensors"  # in a run whose system is told what to make: conditions of held-out data
 
 
 class Model:
@@ -34,6 +37,7 @@ class Model:
         tensors, average = checkpoint.load_model(weights)
         _load(self.system, {**tensors, **average}, weights)
         self.ema = bool(average)
+        self.examples = read_examples(directory, self.system)
         self.system.eval().requires_grad_(False)
 
     @classmethod
@@ -60,7 +64,7 @@ class Model:
 
     @torch.no_grad()
     def generate(
-        self, n: int, *, seed: int = 0, z: Tensor | None = None, label: int | None = None
+        self, n: int, *, seed: int = 0, z: Tensor | None = None, given: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """n samples on the CPU, float32, keyed as the system makes them; the same seed, the same samples.
 
@@ -68,19 +72,28 @@ class Model:
             n: how many.
             seed: of the latents and of any other noise.
             z: the latents themselves (n, z_dim), instead of the seed's.
-            label: the class to generate, for systems that take one.
+            given: what the samples are to be made for, (n, ...) by key, for systems that are told; whatever is left
+                out is that of held-out data, in the order of `examples`. `mulligan.conditions` makes it from words.
         """
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             z = self.system.latent(n) if z is None else z
-            parts = [self._batch(part, label) for part in torch.split(z, AT_ONCE)]
+            batch = {"z": z, **self.told(n), **(given or {})}
+            parts = [self._made({k: v[i : i + AT_ONCE] for k, v in batch.items()}) for i in range(0, n, AT_ONCE)]
         return {k: torch.cat([part[k] for part in parts]) for k in self.system.makes}
 
-    def _batch(self, z: Tensor, label: int | None) -> dict[str, Tensor]:
-        batch = {"z": z.to(self.system.device)}
-        if label is not None:
-            batch["y"] = torch.full((len(z),), label, device=self.system.device)
-        return {k: v.float().cpu().contiguous() for k, v in self.system.generate(batch).items()}
+    def _made(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        made = self.system.generate({k: v.to(self.system.device) for k, v in batch.items()})
+        return {k: v.float().cpu().contiguous() for k, v in made.items()}
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Keys of a batch that say what to make."""
+        return self.system.given
+
+    def told(self, n: int) -> dict[str, Tensor]:
+        """The examples' conditions, over and over until there are n."""
+        return {k: v[torch.arange(n) % len(v)] for k, v in self.examples.items()}
 
     def source(self) -> Source:
         """The data that the run was trained on, opened again.
@@ -100,6 +113,22 @@ class Model:
             "seed": seed,
             "credit": self.config["data"]["card"].get("credit", ""),
         }
+
+
+def read_examples(directory: Path, system: System) -> dict[str, Tensor]:
+    """What a system may be told: the conditions of some held-out data, (n, ...) by key; {} if it is told nothing.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    if not system.given:
+        return {}
+    file = directory / EXAMPLES
+    try:
+        found = load_file(file)
+        return {key: found[key] for key in system.given}
+    except (OSError, SafetensorError, KeyError) as error:
+        raise Mistake(f"{file} is missing or damaged ({error}): it says what can be asked for; train again") from error
 
 
 def load(run: Path | str) -> Model:

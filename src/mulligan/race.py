@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mulligan import registry
-from mulligan.data.source import Source
+from mulligan.data.source import Source, conditions
 from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
 from mulligan.look import generate, observing
@@ -164,7 +164,11 @@ class Contestant:
 
     def make(self, n: int) -> Batch:
         """The same with every key that the system makes."""
-        return generate(self.system, n, seed=SAMPLE_SEED, at_once=AT_ONCE)
+        return generate(self.system, n, seed=SAMPLE_SEED, at_once=AT_ONCE, given=self.told(n))
+
+    def told(self, n: int) -> Batch:
+        """What those samples are made for: what n test samples are told of."""
+        return conditions(self.source.test, self.system.given, n)
 
 
 def race(

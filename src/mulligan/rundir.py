@@ -125,9 +125,14 @@ def now() -> str:
 
 def write_whole(file: Path, text: str) -> None:
     """Write `text` aside and rename it, so that nobody ever reads half of it."""
+    write_bytes_whole(file, text.encode())
+
+
+def write_bytes_whole(file: Path, content: bytes) -> None:
+    """The same of bytes."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(content)
         aside.replace(file)
     except OSError:
         aside.unlink(missing_ok=True)

@@ -22,14 +22,16 @@ class Signal:
 
     Tensors are float32 in [-1, 1] unless `range` says otherwise: image (N, C, H, W), audio (N, C, T),
     video (N, C, T, H, W), voxels (N, 1, D, H, W); points are (N, D) real numbers (range None); a label is
-    int64 (N,) in range (0, n_classes - 1); tags are (N, T) in range (0, 1): 1.0 where a tag is true, else 0.0.
+    int64 (N,) in range (0, n_classes - 1); tags are (N, T) in range (0, 1): 1.0 where a tag is true, else 0.0. A text
+    is either word numbers, int64 (N, L) in range (0, n_words), 0 after the last, or an embedding (N, d), range None.
 
     Attributes:
         kind: one of KINDS.
         shape: the shape without the batch; None where any size will do (in `needs`).
         range: smallest and largest value, or None for the whole real line.
         rate: samples or frames a second, for audio and video.
-        names: of a label's classes or a points' columns, where known; of tags always.
+        names: of a label's classes or a points' columns, where known; of tags always; of a text's words from 1 on.
+        exclusive: of tags, groups of which at most one is true.
         offset: of points, one number a column; the user's unit is `offset + scale * x`.
         scale: see offset.
     """
@@ -39,6 +41,7 @@ class Signal:
     range: tuple[float, float] | None = (-1.0, 1.0)
     rate: float | None = None
     names: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
 
@@ -57,13 +60,17 @@ class Signal:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Signal:
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**fields)
+        return cls(**{k: _tuples(v) for k, v in data.items()})
 
     def __str__(self) -> str:
         if all(n is None for n in self.shape):
             return self.kind
         return f"{self.kind} {'x'.join('any' if n is None else str(n) for n in self.shape)}"
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, at any depth."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def fits(need: Signal, has: Signal) -> bool:
@@ -89,15 +96,18 @@ def match(needs: dict[str, tuple[Signal, ...]], signals: dict[str, Signal], *, s
         words = " or ".join(str(need) for need in wanted)
         if has is None:
             have = ", ".join(f"{k} ({s})" for k, s in signals.items())
-            raise Mistake(f"{system} needs {key} ({words}), but {source} supplies only {have}{_mend(key)}")
+            raise Mistake(f"{system} needs {key} ({words}), but {source} supplies only {have}{mend(key)}")
         raise Mistake(f"{system} needs {key} as {words}, but {source} supplies {has}; try another system")
 
 
-def _mend(key: str) -> str:
+def mend(key: str) -> str:
+    """What would supply a key that is missing."""
     if key == "y":
         return "; put the images of each class in a folder of its own"
     if key == "tags":
         return "; --data characters supplies them"
+    if key == "text":
+        return "; --data captions supplies it"
     if key == "x2":
         return "; add --task edges, --task negative or --pair A:B"
     return ""

@@ -32,10 +32,9 @@ class Space:
     """
 
     def __init__(self, system: System) -> None:
-        if "y" in system.needs:
-            raise Mistake(
-                "a system that takes labels has one latent space for each: this works on those without labels"
-            )
+        if system.given:
+            told = " and ".join(system.given)
+            raise Mistake(f"a system that is told {told} has a latent space for each: this works on those told nothing")
         # duck-typed, as nobody here may know a system by name
         self.system: Any = system
         self.styled = styled(system)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mulligan import __version__, auto, checkpoint, registry
@@ -26,19 +27,20 @@ from mulligan.config import Data, Options, Run, nearest
 from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
-from mulligan.data.source import Source
+from mulligan.data.source import Source, conditions
 from mulligan.display import Display, counting
 from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.loader import Loader
 from mulligan.look import Look
 from mulligan.loop import Loop, Progress
-from mulligan.model import Model, build, reopen
-from mulligan.rundir import RunDir, free_number, numbered
+from mulligan.model import EXAMPLES, Model, build, reopen
+from mulligan.rundir import RunDir, free_number, numbered, write_bytes_whole
 from mulligan.runtime import Runtime
 from mulligan.signals import match
 
 DEFAULT_MINUTES = 5.0
+N_EXAMPLES = 128
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -118,8 +120,18 @@ def train(
         start_weights(plan.system, model)
         plan.config["from"] = {"run": whole_path(str(from_run)), "model": model.hash}
     folder = Path(out) if out is not None else _free_name(plan)
-    rundir = RunDir.create(folder, plan.config) if plan.runtime.rank == 0 else RunDir(folder)
+    rundir = RunDir(folder)
+    if plan.runtime.rank == 0:
+        rundir = RunDir.create(folder, plan.config)
+        write_examples(rundir.path, plan.source, plan.system)
     return play(plan, rundir, quiet=quiet)
+
+
+def write_examples(directory: Path, source: Source, system: System) -> None:
+    """Keep the conditions of some held-out data beside the weights, for samples that are asked for in few words."""
+    if system.given:
+        found = conditions(source.held_out, system.given, N_EXAMPLES)
+        write_bytes_whole(directory / EXAMPLES, to_bytes({k: v.contiguous() for k, v in found.items()}))
 
 
 def resume(

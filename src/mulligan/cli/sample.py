@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pydantic import Field
 
 from mulligan.cli.parsing import parse, positional
 from mulligan.config import Options
-from mulligan.errors import Mistake
+
+ASKED = ("label", "tags", "text")
 
 
 class Sample(Options):
     run: str = positional("a run's directory or a shipped model's name")
     n: int = Field(default=64, ge=1, le=1_000_000, description="how many", json_schema_extra={"short": "n"})
     seed: int = Field(default=0, ge=0, lt=2**31, description="of the latents")
-    label: int | None = Field(default=None, ge=0, description="the class, for conditional systems")
+    label: str | None = Field(default=None, description="the class, by name or number, where the system is told one")
+    tags: str | None = Field(default=None, description="such as `red hair, blue eyes`, where the system is told tags")
+    text: tuple[str, ...] = Field(
+        default=(),
+        description="a sentence, where the system is told one; several share the samples",
+        json_schema_extra={"append": True},
+    )
     out: str = Field(
         default="samples.png",
         description=".png grid, folder, .npz, .csv or .gif walk",
@@ -29,25 +37,31 @@ def sample(words: list[str]) -> int:
 
     Examples: mulligan sample digits -o digits.png
               mulligan sample runs/dcgan-mnist -n 10000 -o fakes.npz
+              mulligan sample runs/acgan-mnist --label 7
+              mulligan sample runs/gan_cls-captions --text "a girl with short red hair and blue eyes" -o faces.png
     """
     options = parse(sample, words, [Sample])
     if options["out"].lower().endswith(".gif"):
         keep = ["--overwrite"] if options["overwrite"] else []
         return walk([options["run"], "--out", options["out"], "--seed", str(options["seed"]), *keep])
     from mulligan import samples
+    from mulligan.conditions import wished
     from mulligan.model import Model
 
     model = Model.load(options["run"])
-    if options["label"] is not None and "y" not in model.system.needs:
-        raise Mistake(f"--label {options['label']}: {model.config['system']} takes no label; leave it out")
-    made = model.generate(options["n"], seed=options["seed"], label=options["label"])
+    n, seed, texts = options["n"], options["seed"], list(options["text"])
+    wish = wished(model, n, label=options["label"], tags=options["tags"], texts=texts, seed=seed)
+    for note in wish.notes:
+        print(f"mulligan: {note}", file=sys.stderr)
+    made = model.generate(n, seed=seed, given=wish.given)
     first, *others = model.system.makes
     written = samples.write(
         made[first],
         model.system.makes[first],
         Path(options["out"]),
         beside={key: made[key] for key in others},
-        provenance=model.provenance(options["seed"]),
+        provenance={**model.provenance(seed), **{k: v for k in ASKED if (v := options[k])}},
+        columns=n // len(texts) if len(texts) > 1 and n % len(texts) == 0 else None,  # a row a sentence
         overwrite=options["overwrite"],
     )
     print(written)

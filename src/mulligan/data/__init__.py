@@ -18,6 +18,12 @@ Fit = Literal["crop", "pad", "stretch"]
 Progress = Callable[[str, int, int], None]  # what is being done, how many are, how many in all
 
 _BUILT_IN: dict[str, dict[str, Any]] = {
+    "captions": {
+        "kind": "image 3x64x64, 21 tags, text",
+        "counts": {"train": 8_080, "held_out": 1_616, "test": 2_000},
+        "licence": "CC BY 4.0",
+        "about": "the characters with a sentence each; some combinations of hair colour and style are in test alone",
+    },
     "characters": {
         "kind": "image 3x64x64, 21 tags",
         "counts": {"train": 10_000, "held_out": 2_000, "test": 2_000},

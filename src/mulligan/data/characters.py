@@ -89,6 +89,7 @@ EYEBROWS = tuple(f"variant{n:02}" for n in range(2, 16))  # the first covers par
 MOUTHS = tuple(f"variant{n:02}" for n in range(1, 31) if n != 13)  # that one drools in green
 
 STYLES = ("long hair", "short hair", "curly hair", "spiky hair", "ponytail", "twintails", "buns")
+EXCLUSIVE = (tuple(HAIR_COLOURS), tuple(EYE_COLOURS), ("long hair", "short hair"))
 TAGS = (*HAIR_COLOURS, *EYE_COLOURS, *STYLES, "glasses")
 CARD = DataCard(
     origin='"Adventurer"',
@@ -114,7 +115,7 @@ def open_characters(*, size: int | None = None, progress: Progress | None = None
         name="characters",
         signals={
             "x": Signal("image", (3, side, side)),
-            "tags": Signal("tags", (len(TAGS),), (0, 1), names=TAGS),
+            "tags": Signal("tags", (len(TAGS),), (0, 1), names=TAGS, exclusive=EXCLUSIVE),
         },
         train=splits["train"],
         held_out=splits["held_out"],

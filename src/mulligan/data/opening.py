@@ -146,7 +146,7 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
 
 
 def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
-    from mulligan.data import characters, emoji, mnist, stacked, toy
+    from mulligan.data import captions, characters, emoji, mnist, stacked, toy
 
     if name in toy.OPEN:
         _no_picture_options(name, size, alpha)
@@ -157,6 +157,8 @@ def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Prog
         raise Mistake(f"--alpha: {name} has no transparency; leave it out")
     if name == "characters":
         return characters.open_characters(size=size, progress=progress)
+    if name == "captions":
+        return captions.open_captions(size=size, progress=progress)
     return mnist.open_mnist(size=size, fit=fit) if name == "mnist" else stacked.open_stacked(size=size, fit=fit)
 
 
@@ -178,7 +180,7 @@ def _write(place: Path, *, source: Source) -> dict[str, Any]:
     """train-x.npy, train-y.npy, held_out-x.npy ...: images uint8 (N, C, H, W), points float32 (N, D)."""
     for name, split in source.splits.items():
         for key, signal in source.signals.items():
-            dtype = {"image": np.uint8, "label": np.int64}.get(signal.kind, np.float32)
+            dtype = {"image": np.uint8, "label": np.int64, "text": np.int64}.get(signal.kind, np.float32)
             shape = tuple(n or 0 for n in signal.shape)
             with cache.ArrayWriter(place / f"{name}-{key}.npy", shape, dtype) as writer:
                 for start in range(0, len(split), 1000):

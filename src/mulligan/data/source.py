@@ -89,6 +89,19 @@ class Head(Split):
         return None if y is None else y[: self.n]
 
 
+def evenly(split: Split, n: int) -> npt.NDArray[np.int64]:
+    """n rows of a split: all, or an even spread, since data may be sorted by class; some twice if there are fewer."""
+    return np.linspace(0, len(split) - 1, n).round().astype(np.int64)
+
+
+def conditions(split: Split, keys: Sequence[str], n: int) -> dict[str, Tensor]:
+    """What an even spread of n real samples are told of, by key."""
+    if not keys:
+        return {}
+    rows = split.fetch(evenly(split, n))
+    return {key: rows[key] for key in keys}
+
+
 def to_tensor(rows: Array) -> Tensor:
     """uint8 to float32 in [-1, 1] (u / 127.5 - 1); float32 and int64 as they are."""
     tensor = torch.from_numpy(rows)
@@ -111,6 +124,7 @@ class Source:
         card: origin and licence.
         notes: sentences for the user, such as files that were skipped.
         facts: what opening learned about the originals (sizes, modes, unreadable files), for `data check`.
+        unseen: combinations of tags that test has and training never shows.
         digits: each channel is a digit of MNIST, which the digit judge can read.
     """
 
@@ -123,6 +137,7 @@ class Source:
     card: DataCard
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    unseen: tuple[tuple[str, ...], ...] = ()
     digits: bool = False
 
     @property

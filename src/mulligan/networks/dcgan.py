@@ -7,7 +7,10 @@ from itertools import chain, pairwise
 
 from torch import Tensor, nn
 
+from mulligan.layers.projection import Projection
 from mulligan.layers.sizes import first_map, square
+from mulligan.networks.reader import Latent, reader
+from mulligan.signals import Signal
 
 Wrap = Callable[[nn.Module], nn.Module]
 
@@ -29,16 +32,18 @@ def init_normal(module: nn.Module) -> None:
 class ConvGenerator(nn.Module):
     """z (N, z_dim) -> x (N, C, S, S) in [-1, 1]: BatchNorm and ReLU after each but the last layer, then tanh.
 
-    `width` is the number of channels before the last layer; it doubles at each step back towards z.
+    `width` is the number of channels before the last layer; it doubles at each step back towards z. With a condition
+    to be `told` it is (z, c) -> x: what is read of c stands beside z.
     """
 
-    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int) -> None:
+    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int, told: Signal | None = None) -> None:
         super().__init__()
+        latent = Latent(z_dim, told)
         channels, size = square(shape)
         side, doublings = first_map(size)
         widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
         self.first = nn.Sequential(
-            nn.Linear(z_dim, widths[0] * side * side, bias=False),
+            nn.Linear(latent.d, widths[0] * side * side, bias=False),
             nn.Unflatten(1, (widths[0], side, side)),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
@@ -49,9 +54,10 @@ class ConvGenerator(nn.Module):
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
         self.rest = nn.Sequential(*layers)
         self.apply(init_normal)
+        self.latent = latent
 
-    def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.rest(self.first(z))
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        x: Tensor = self.rest(self.first(self.latent(z, c)))
         return x
 
 
@@ -60,7 +66,8 @@ class ConvDiscriminator(nn.Module):
 
     `norm=False` leaves BatchNorm out, as gradient penalties and spectral normalisation ask; `wrap` is applied to
     each layer with weights. `hidden` units between the last map and the logit, 0 for none as in the paper, let D judge
-    how parts of an image go together, which strided convolutions alone hardly do in so few layers.
+    how parts of an image go together, which strided convolutions alone hardly do in so few layers. With a condition to
+    be `told` it is (x, c) -> logits, by a projection of what stands before the last layer.
     """
 
     def __init__(
@@ -71,16 +78,27 @@ class ConvDiscriminator(nn.Module):
         norm: bool = True,
         wrap: Wrap = identity,
         hidden: int = 0,
+        told: Signal | None = None,
     ) -> None:
         super().__init__()
         layers = discriminator_layers(shape, width, norm=norm, wrap=wrap, hidden=hidden)
         self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
             self.apply(init_normal)
+        if told is not None:
+            *_, last = self.layers
+            assert isinstance(last, nn.Linear)
+            self.match = Projection(reader(told, last.in_features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)
-        return logits.squeeze(1)
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees, (N, d)."""
+        h: Tensor = self.layers[:-1](x)
+        return h.flatten(1)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        h = self.features(x)
+        logits: Tensor = self.layers[-1](h).squeeze(1)
+        return logits if c is None else logits + self.match(h, c)
 
 
 def discriminator_layers(

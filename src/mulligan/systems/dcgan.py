@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from mulligan import losses
-from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import ToldConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
 from mulligan.signals import Signal
@@ -38,12 +38,13 @@ class DCGAN(Typical):
     """Images whose side is a multiple of 4."""
 
     needs = {"x": (Signal("image", (None, None, None)),)}
+    conditions = ("y", "tags", "text")
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         shape = signals["x"].shape
-        self.G = ConvGenerator(shape, config.z_dim, config.width)
-        self.D = ConvDiscriminator(shape, config.width)
+        self.G = ConvGenerator(shape, config.z_dim, config.width, self.told)
+        self.D = ConvDiscriminator(shape, config.width, told=self.told)
         self.augment_d()
         self.optimizer = Adam(config.lr, (config.beta1, 0.999))
 

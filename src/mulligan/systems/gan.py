@@ -144,7 +144,7 @@ class GAN(Typical):
             x = self.G(batch["z"])
             return {"x": (2 * torch.sigmoid(x) - 1).view(-1, *self.shape) if self.is_image else x}
 
-    def discriminate(self, x: Tensor) -> Tensor:
+    def discriminate(self, x: Tensor, *_: Tensor) -> Tensor:
         with full_precision(self.device):
             if self.augment is not None and self.training:
                 x = self.augment(x)

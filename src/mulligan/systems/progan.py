@@ -141,7 +141,7 @@ class ProGAN(Typical):
         x = shrunk(x, self.G.side)
         return blend(doubled(shrunk(x, self.G.side // 2)), x, self.alpha) if self.G.fading else x
 
-    def discriminate(self, x: Tensor) -> Tensor:
+    def discriminate(self, x: Tensor, *_: Tensor) -> Tensor:
         """D's output (N,) on x, of the data's size or of D's."""
         logits: Tensor = self.D(shrunk(x, self.D.side), self.alpha)
         return logits
