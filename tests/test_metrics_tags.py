@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mulligan.data import characters
 from mulligan.data.characters import TAGS
 from mulligan.metrics import tags
+from mulligan.metrics.agreement import diversity_ratio, share_shown, tags_read
 from mulligan.metrics.features import resized
 
 NEW = range(90_000, 90_200)  # beyond the numbers of any split
@@ -52,3 +53,27 @@ def test_blur_noise_and_a_step_aside_mislead_it_seldom(wanted: Tensor) -> None:
     soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     for spoilt in ((x + noise).clamp(-1, 1), torch.lerp(x, soft, 0.6), x.roll(1, 3), x * 0.93):
         assert float(tags.accuracies(judge, spoilt, wanted)[0].mean()) > 0.985
+
+
+# --- what was asked for ---------------------------------------------------------------------------------------
+
+
+def test_tags_read_takes_one_of_each_exclusive_group() -> None:
+    logits = torch.tensor([[-3.0, -1.0, 2.0], [4.0, 5.0, -1.0]])
+    on = tags_read(logits, ("red", "blue", "long"), (("red", "blue"),))
+    assert on.tolist() == [[False, True, True], [False, True, False]]
+
+
+def test_share_shown_counts_tags_asked_for_alone() -> None:
+    on = torch.tensor([[True, False, True], [False, False, True]])
+    assert share_shown(on, torch.tensor([[1.0, 1, 0], [0, 0, 1]])) == pytest.approx(2 / 3)
+
+
+def test_diversity_ratio_against_known_spreads() -> None:
+    torch.manual_seed(0)
+    groups = torch.arange(400) % 4
+    real = torch.randn(400, 8) + 100 * groups[:, None]
+    half = 0.5 * torch.randn(400, 8) + 7 * groups[:, None]
+    assert diversity_ratio(half, real, groups, groups) == pytest.approx(0.5, abs=0.03)
+    assert diversity_ratio(groups[:, None].float(), groups[:, None] + torch.rand(400, 1), groups, groups) == 0
+    assert diversity_ratio(real[groups < 1], real, groups[groups < 1], groups) == pytest.approx(1)
