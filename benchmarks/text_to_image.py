@@ -36,7 +36,7 @@ SIZE = 32
 SECONDS = 180.0
 SEEDS = (0, 1, 2)
 N = 2_000
-CONFIG: Json = {"batch": 32, "lr": 2e-3}
+CONFIG: Json = {}
 # by what D is shown
 CONTESTANTS = {
     "images": {"d_terms": "image"},

@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     place = tmp_path_factory.mktemp("told")
     asked = {
-        "text": ("gan_cls", "--data", "captions", "--code", "8"),
+        "text": ("gan_cls", "--data", "captions"),
         "tags": ("dcgan", "--data", "characters", "--condition", "tags"),
         "y": ("dcgan", "--data", "mnist", "--condition", "y"),
     }

@@ -68,6 +68,24 @@ def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     return {"adv": softplus(wide(fake) - wide(real)).mean()}
 
 
+def d_matching(real: Tensor, wrong: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """-E[log s_r + ½ (log(1 - s_w) + log(1 - s_f))] with s = sigmoid(logit) (Reed et al. 2016, algorithm 1, negated).
+
+    real: of matching pairs; wrong: of real samples with another's condition; fake: of samples with their own.
+    """
+    terms = d_minimax(real, fake)
+    return {"real": terms["real"], "mismatch": softplus(wide(wrong)).mean() / 2, "fake": terms["fake"] / 2}
+
+
+def d_matching_relativistic(real: Tensor, wrong: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """The same asked of two at a time: which is the matching pair, this one or the fake; this one or the wrong one?
+
+    E[softplus(-(s_r - s_f))] + E[softplus(-(s_r - s_w))] of logits s: each pair on the right is one term of
+    `d_relativistic`.
+    """
+    return {**d_relativistic(real, fake), "mismatch": d_relativistic(real, wrong)["adv"]}
+
+
 def g_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(G(z)) - D(x)))] (Huang et al. 2024, eq. 2): G plays D's game with the signs exchanged."""
     return {"adv": softplus(wide(real) - wide(fake)).mean()}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Projection(nn.Module):
     """<V(c), φ> / sqrt(d) for features φ (N, d) and a condition c: logits (N,) (Miyato & Koyama 2018, eq. 3).
 
-    `reader` is V: it turns c into (N, d). Divided as in StyleGAN2-ADA, so that the term starts small in any width.
+    `reader` is V: it turns c into (N, d). Divided as in StyleGAN2-ADA, so that the term starts small in any width. c
+    may have k N rows, k conditions for each φ: then the logits are (k N,).
     """
 
     def __init__(self, reader: nn.Module) -> None:
@@ -20,6 +21,7 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor, c: Tensor) -> Tensor:
         v = self.reader(c)
+        features = features.repeat(len(v) // len(features), 1)
         with torch.autocast(features.device.type, enabled=False):
             match: Tensor = (v.float() * features.float()).sum(1) / math.sqrt(features.shape[1])
         return match

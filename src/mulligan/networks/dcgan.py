@@ -57,7 +57,11 @@ class ConvGenerator(nn.Module):
         self.latent = latent
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        x: Tensor = self.rest(self.first(self.latent(z, c)))
+        return self.draw(self.latent(z, c))
+
+    def draw(self, latent: Tensor) -> Tensor:
+        """What `self.latent` makes of z and c -> x."""
+        x: Tensor = self.rest(self.first(latent))
         return x
 
 
@@ -67,7 +71,8 @@ class ConvDiscriminator(nn.Module):
     `norm=False` leaves BatchNorm out, as gradient penalties and spectral normalisation ask; `wrap` is applied to
     each layer with weights. `hidden` units between the last map and the logit, 0 for none as in the paper, let D judge
     how parts of an image go together, which strided convolutions alone hardly do in so few layers. With a condition to
-    be `told` it is (x, c) -> logits, by a projection of what stands before the last layer.
+    be `told` it is (x, c) -> logits, by a projection of what stands before the last layer; c may have k N rows, k
+    conditions to judge each image by. Without one it does not look at c.
     """
 
     def __init__(
@@ -85,10 +90,9 @@ class ConvDiscriminator(nn.Module):
         self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
             self.apply(init_normal)
-        if told is not None:
-            *_, last = self.layers
-            assert isinstance(last, nn.Linear)
-            self.match = Projection(reader(told, last.in_features))
+        *_, last = self.layers
+        assert isinstance(last, nn.Linear)
+        self.match = None if told is None else Projection(reader(told, last.in_features))
 
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees, (N, d)."""
@@ -98,7 +102,10 @@ class ConvDiscriminator(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.features(x)
         logits: Tensor = self.layers[-1](h).squeeze(1)
-        return logits if c is None else logits + self.match(h, c)
+        if c is None or self.match is None:
+            return logits
+        match: Tensor = self.match(h, c)
+        return logits.repeat(len(c) // len(h)) + match
 
 
 def discriminator_layers(

@@ -4,57 +4,62 @@ A sentence t is turned into an image by a D that is told the sentence too, and t
 real images with their own sentence, fakes with the sentence they were made for, and real images with a sentence of
 another. Without the third D could tell real from fake and never ask whether image and sentence match.
 
-    D maximises  log D(x, t) + ½ [log(1 - D(x', t)) + log(1 - D(G(z, t), t))]     x': an image of another sentence
+    D maximises  log D(x, t) + ½ [log(1 - D(x, t')) + log(1 - D(G(z, t), t))]        t': another image's sentence
     G maximises  log D(G(z, t), t)
 
 Reference code: github.com/reedscot/icml2016.
 
-`d_terms` takes the two other games that this one is measured against: `pair` leaves the third term out, `image` leaves
-the sentence out of D altogether. `interpolate` is GAN-INT: G is also judged between two sentences, half way from the
-code of one to that of the other.
+`d_terms` takes the two other games that this one is measured against: `pair` leaves the mismatched pairs out, `image`
+leaves the sentence out of D altogether. `interpolate` is GAN-INT: G is also judged between two sentences, half way from
+the code of one to that of the other.
 
-Differs: G and D each learn to read, with a small network of their own, where the paper has one encoder trained before
-and then frozen; a class or tags can stand in for the sentence; an image whose condition is the same as the other's is
-no mismatch and is left out; widths for a CPU.
+Differs: by default D compares two pairs at a time, the matching one with the fake and with the wrong one, and its
+slopes are penalised, R1 and R2, as in R3GAN (2501.05441): in equal time far better drawings (docs/log.md); `loss`
+minimax is the paper's. D ends in a projection, not in a concatenation, and has no BatchNorm. G and D each learn to
+read, with a small network of their own, where the paper has one encoder trained before and then frozen; a class or tags
+can stand in for the sentence. A pair whose two sentences are the same is no mismatch and is left out. Widths and rates
+are for a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.functional import layer_norm, leaky_relu, softplus
+from torch import Tensor
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
-from mulligan.layers.sizes import first_map
-from mulligan.networks.dcgan import ConvGenerator, discriminator_layers, init_normal
-from mulligan.networks.reader import reader
+from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
+from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
 
 
 class Config(BaseConfig):
+    batch: int = Field(default=32, ge=2, description="images in a batch")
     condition: Literal["text", "tags", "y"] | None = Field(
         default=None, description="what G and D are told; default: the first of these that the data have"
     )
     d_terms: Literal["mismatch", "pair", "image"] = Field(
         default="mismatch", description="D learns from mismatched pairs too, from pairs alone, or from images alone"
     )
-    interpolate: bool = Field(default=False, description="GAN-INT: G learns from codes between two sentences as well")
+    loss: Literal["relativistic", "minimax"] = Field(
+        default="relativistic", description="D compares two pairs at a time or, as in the paper, judges each"
+    )
+    interpolate: bool = Field(default=False, description="GAN-INT: G learns from codes between two conditions as well")
     z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
-    code: int = Field(default=128, ge=1, description="numbers that a sentence is read as")
     width: int = Field(default=32, ge=1, description="channels of G's last and D's first map, doubled at each halving")
+    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
-    beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 
     @classmethod
     def tiny(cls) -> Config:
-        return cls(batch=8, z_dim=8, code=8, width=4, interpolate=True)
+        return cls(batch=8, z_dim=8, width=4, interpolate=True)
 
 
 class GANCLS(Typical):
@@ -62,108 +67,69 @@ class GANCLS(Typical):
 
     needs = {"x": (Signal("image", (None, None, None)),)}
     conditions = ("text", "tags", "y")
-    G: Generator
-    D: Discriminator
+    G: ConvGenerator
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
-        shape, told = signals["x"].shape, signals[self.key]
-        self.G = Generator(shape, told, config.z_dim, config.code, config.width)
-        self.D = Discriminator(shape, None if config.d_terms == "image" else told, config.code, config.width)
+        shape = signals["x"].shape
+        self.G = ConvGenerator(shape, config.z_dim, config.width, self.told)
+        self.D = ConvDiscriminator(shape, config.width, norm=False, told=None if self.blind else self.told)
         self.augment_d()
+        self.relativistic = config.loss == "relativistic"
+
+    @property
+    def blind(self) -> bool:
+        """Whether D sees images alone."""
+        return bool(self.config.d_terms == "image")
 
     def stages(self) -> Iterator[Stage]:
-        rule = Adam(self.config.lr, (self.config.beta1, 0.999))
-        yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
+        rule = Adam(self.config.lr, (self.config.beta1, self.config.beta2))
+        yield Stage("train", (Turn("D", (self.D,), self.d_loss, rule), Turn("G", (self.G,), self.g_loss, rule)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        x, c = batch["x"], batch[self.key]
-        fake = self.D(*self.fake_for_d(batch))  # apart from the reals: BatchNorm must not see them mixed
-        if self.config.d_terms != "mismatch":
-            real = self.D(x, c)
-            self.watch(real)
-            return losses.d_minimax(real, fake)
+        (x, c), (fake, _) = self.real(batch), self.fake(batch)
+        both, twice = torch.cat([x, fake]), torch.cat([c, c])
         other = c.roll(1, 0)
-        real, wrong = self.D(x, torch.cat([c, other])).chunk(2)  # the image is looked at once
-        self.watch(real)
-        differs = (c != other).view(len(c), -1).any(1)
-        return {
-            "real": softplus(-losses.wide(real)).mean(),
-            "mismatch": (softplus(losses.wide(wrong)) * differs).sum() / differs.sum().clamp(min=1) / 2,
-            "fake": softplus(losses.wide(fake)).mean() / 2,
-        }
+        if self.config.d_terms == "mismatch":
+            # each image is looked at once; what D says of fakes with another's sentence is nobody's concern
+            real, on_fake, wrong, _ = self.D(both, torch.cat([c, c, other, other])).chunk(4)
+        else:
+            (real, on_fake), wrong = self.D(both, twice).chunk(2), None
+        self.watch(real - on_fake if self.relativistic else real)
+        slopes = self.config.gamma * gradient_penalty(lambda x: self.D(x, twice), both)
+        return {**self.adversarial(real, on_fake, wrong, differ(c, other)), "r1_r2": slopes}
+
+    def adversarial(self, real: Tensor, fake: Tensor, wrong: Tensor | None, differs: Tensor) -> Terms:
+        """D's terms; `differs` (N,) says which wrong pairs are wrong."""
+        if wrong is None:
+            return losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
+        matching = losses.d_matching_relativistic if self.relativistic else losses.d_matching
+        return matching(real, wrong.masked_fill(~differs, -torch.inf), fake)
 
     def g_loss(self, batch: Batch) -> Terms:
-        terms = losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
+        c = batch[self.key]
+        terms = self.g_terms(self.D(*self.fake(batch)), batch)
         if self.config.interpolate:
-            between = self.between(batch[self.key])
-            terms["between"] = losses.g_nonsaturating(between)["adv"]
+            terms["between"] = self.g_terms(self.between(c), batch)["adv"]
         return terms
 
+    def g_terms(self, fake: Tensor, batch: Batch) -> Terms:
+        if not self.relativistic:
+            return losses.g_nonsaturating(fake)
+        return losses.g_relativistic(self.D(*self.real(batch)), fake)
+
     def between(self, c: Tensor) -> Tensor:
-        """D's logits (N,) on images made half way from the code of one sentence to that of the next."""
-        mine = (code := self.G.read(c)).lerp(code.roll(1, 0), 0.5)
-        its = None if self.D.reader is None else (code := self.D.read(c)).lerp(code.roll(1, 0), 0.5)
-        logits: Tensor = self.D(self.G.draw(self.latent(len(c)), mine), None, its)
-        return logits
+        """D's logits (N,) on images made half way from one sentence's code to the next one's.
+
+        D's logit is linear in its code: half way it is the mean of the two.
+        """
+        other = c.roll(1, 0)
+        z = self.latent(len(c))
+        x = self.G.draw(self.G.latent(z, c).lerp(self.G.latent(z, other), 0.5))
+        mine, its = self.D(x, torch.cat([c, other])).chunk(2) if not self.blind else (self.D(x, c),) * 2
+        return torch.lerp(mine, its, 0.5)
 
 
-class Generator(nn.Module):
-    """(z (N, z_dim), c) -> x (N, C, S, S) in [-1, 1]: DCGAN's, with the code of c beside z."""
-
-    def __init__(self, shape: tuple[int | None, ...], told: Signal, z_dim: int, code: int, width: int) -> None:
-        super().__init__()
-        self.body = ConvGenerator(shape, z_dim + code, width)
-        self.reader = reader(told, code)
-
-    def read(self, c: Tensor) -> Tensor:
-        """The code (N, code) of a condition, each number of variance about 1, as z's."""
-        h: Tensor = self.reader(c)
-        return layer_norm(h.float(), h.shape[1:])
-
-    def draw(self, z: Tensor, code: Tensor) -> Tensor:
-        x: Tensor = self.body(torch.cat([z, code], 1))
-        return x
-
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        return self.draw(z, self.read(c))
-
-
-class Discriminator(nn.Module):
-    """(x (N, C, S, S), c) -> logits (N,): DCGAN's down to the last map, where the code of c is laid beside it.
-
-    c may have k N rows: then each image is judged with k conditions, logits (k N,). With none to be `told`, c is not
-    looked at.
-    """
-
-    def __init__(self, shape: tuple[int | None, ...], told: Signal | None, code: int, width: int) -> None:
-        super().__init__()
-        *body, (_, last) = discriminator_layers(shape, width)
-        assert isinstance(last, nn.Linear)
-        self.body = nn.Sequential(*chain(*body))
-        side = first_map(shape[1] or 0)[0]
-        maps = last.in_features // side**2
-        self.join = nn.Conv2d(maps + (code if told else 0), maps, 1)
-        self.last = nn.Conv2d(maps, 1, side)
-        self.apply(init_normal)
-        self.reader = reader(told, code) if told else None
-
-    def read(self, c: Tensor) -> Tensor:
-        """The code (N, code) of a condition."""
-        assert self.reader is not None, "this D is told nothing"
-        h: Tensor = self.reader(c)
-        return leaky_relu(h, 0.2)
-
-    def judge(self, h: Tensor, code: Tensor | None) -> Tensor:
-        """Logits of the last map h (N, maps, side, side)."""
-        if code is not None:
-            h = h.repeat(len(code) // len(h), 1, 1, 1)
-            h = torch.cat([h, code[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])], 1)
-        logits: Tensor = self.last(leaky_relu(self.join(h), 0.2))
-        return logits.flatten()
-
-    def forward(self, x: Tensor, c: Tensor | None, code: Tensor | None = None) -> Tensor:
-        """`code` stands for a condition that was read already."""
-        if code is None and self.reader is not None and c is not None:
-            code = self.read(c)
-        return self.judge(self.body(x), code)
+def differ(c: Tensor, other: Tensor) -> Tensor:
+    """bool (N,): whether two rows of conditions are not the same."""
+    return (c != other).reshape(len(c), -1).any(1)
