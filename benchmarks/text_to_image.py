@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from mulligan.data import open_source
 from mulligan.data.characters import EYE_COLOURS, HAIR_COLOURS, STYLES, TAGS
 from mulligan.data.source import Source, conditions
 from mulligan.data.words import sentence
-from mulligan.evaluate import trivial_samples
+from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.loader import Loader, Position
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import share_shown, tags_read
@@ -119,14 +119,17 @@ def references(source: Source) -> dict[str, Metrics]:
         "real data": x,
         "images of other sentences": x.roll(1, 0),
         "trivial": torch.cat(list(trivial_samples(source, N))),
-        "L2 regressor": regressor(source, SECONDS)(judged.rows["text"]),
+        "L2 regressor": regressor()(judged.rows["text"]),
     }
     found = {name: judged(images) for name, images in others.items()}
+    found["real data"][FD] = judged.distance(torch.cat(list(real_samples(source.held_out, N))))[0]  # not to itself
     return {metric: {name: values[metric] for name, values in found.items()} for metric in found["real data"]}
 
 
-def regressor(source: Source, seconds: float, seed: int = 0) -> Callable[[Tensor], Tensor]:
+@cache
+def regressor(seconds: float = 60.0, seed: int = 0) -> Callable[[Tensor], Tensor]:
     """text (N, L) -> x (N, C, H, W): gan_cls's G without noise, trained to draw each training image of a sentence."""
+    source = open_source("captions", size=SIZE)
     torch.manual_seed(seed)
     config = Config(**CONFIG)
     G = GANCLS(config, source.signals).G
@@ -181,12 +184,15 @@ def side_by_side(contestants: list[Contestant], folder: Path) -> None:
         return
     rows = conditions(source.test, ("x", "text"), N)
     sentences = [sentence(row, source.signals["text"]) for row in rows["text"][:SHOWN]]
-    lines = {"data": rows["x"], "L2 regressor": regressor(source, case.seconds)(rows["text"][:SHOWN])}
+    lines = {"data": rows["x"], "L2 regressor": regressor()(rows["text"][:SHOWN])}
     for c in contestants:
         with c.shown():
             lines[c.case.name] = c.generate(N)
     first, *others = (
-        [tile(x, words if name == "data" else "") for x, words in zip(images, sentences, strict=False)]
+        [
+            tile(x, words)
+            for x, words in zip(images, sentences if name == "data" else [name] + [""] * SHOWN, strict=False)
+        ]
         for name, images in lines.items()
     )
     sheet([first, *others]).quantize(128).save(folder / "text-to-image.png")
