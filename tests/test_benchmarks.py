@@ -142,7 +142,7 @@ def test_a_contestant_goes_through_its_stages_by_their_shares(monkeypatch: pytes
     config = {"batch": 4, "z_dim": 4, "width": 4, "group": 4}
     case = runner.Case("growing", "progan", "noise", 0, 1.0, config, (0.05, 0.35, 1.0))
     signals = signals_of("image")
-    source: Any = SimpleNamespace(name="noise", signals=signals, train=samples_of(signals))
+    source: Any = SimpleNamespace(name="noise", signals=signals, train=samples_of(signals), test=samples_of(signals))
     contestant = race.Contestant(case, source, runner.Runtime.start("cpu", "fp32"))
     entered: list[tuple[int, str]] = []
     enter = contestant.loop.enter
