@@ -59,7 +59,7 @@ WORDS = npm.Package(
     7,
 )
 TABLE = "package/en/data.json"
-ENTRY = "emoji3-16.0.0-1"  # in the cache; the last number is of the form that `_make` gives it
+ENTRY = "vendors-emoji-16.0.0-1"  # in the cache; the last number is of the form that `_make` gives it
 SENTENCES = "sentences.json"
 CODE = re.compile(r"[0-9a-f]+(-[0-9a-f]+)*")  # names a file: no path
 PLAIN = "fe0f"  # says that an emoji is to be in colour; some write it, some do not
@@ -79,7 +79,7 @@ def open_emoji3(*, size: int | None, fit: Fit, alpha: bool, progress: Progress |
     Raises:
         ValueError: a package is not there yet and npm is missing or has no network.
     """
-    place = cache.stored(ENTRY, partial(_make, progress=progress), family="emoji3-")
+    place = cache.stored(ENTRY, partial(_make, progress=progress), family="vendors-emoji-")
     folder = open_folder(place / "emoji3", name="emoji3", size=size, fit=fit, alpha=alpha, progress=progress)
     for file, why in folder.facts["unreadable"].items():
         raise Mistake(f"emoji3: Pillow cannot read {file} ({why}): install a Pillow that reads PNG and WebP")
