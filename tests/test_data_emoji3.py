@@ -164,6 +164,14 @@ def test_it_is_fetched_once(npm: Path, mulligan: Command) -> None:
     assert np.load(Path(place.out.strip()) / "train-text.npy").shape == (len(first.train), *first.signals["text"].shape)
 
 
+def test_what_is_lost_is_fetched_again(npm: Path, tmp_path: Path) -> None:
+    first = data.open_source("emoji3").fingerprint
+    lost = tmp_path / "cache" / emoji3.ENTRY / "emoji3" / "google" / "0020.png"
+    lost.unlink()
+    assert data.open_source("emoji3").fingerprint == first
+    assert lost.exists()
+
+
 def test_described_as_it_is(npm: Path) -> None:
     (row,) = [row for row in data.describe() if row["name"] == "emoji3"]
     source = data.open_source("emoji3")

@@ -8,6 +8,7 @@ emoji are in one split, and so are emoji that a vendor draws alike, such as its 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -79,15 +80,14 @@ def open_emoji3(*, size: int | None, fit: Fit, alpha: bool, progress: Progress |
     Raises:
         ValueError: a package is not there yet and npm is missing or has no network.
     """
-    place = cache.stored(ENTRY, partial(_make, progress=progress), family="vendors-emoji-")
-    folder = open_folder(place / "emoji3", name="emoji3", size=size, fit=fit, alpha=alpha, progress=progress)
+    place, sentences = cache.opened(ENTRY, partial(_make, progress=progress), _load, family="vendors-emoji-")
+    folder = open_folder(place, name="emoji3", size=size, fit=fit, alpha=alpha, progress=progress)
     for file, why in folder.facts["unreadable"].items():
         raise Mistake(f"emoji3: Pillow cannot read {file} ({why}): install a Pillow that reads PNG and WebP")
     assert isinstance(folder.train, ArraySplit)
-    sentences = _sentences(place)
     looks = content_keys(folder.train.arrays["x"])
     n = len(sentences)
-    assert len(looks) == n * len(VENDORS), "one row an emoji for each vendor, vendor by vendor"
+    assert len(looks) == n * len(VENDORS), "the emoji of one vendor after those of another"
     group = alike([looks[start : start + n] for start in range(0, len(looks), n)])
     keys = content_keys(np.array(list(sentences), np.bytes_))
     split, _ = split_by_content([keys[first] for first in group])
@@ -172,7 +172,11 @@ def _described(table: bytes) -> dict[str, str]:
     return {plain(e["hexcode"]): ", ".join([e["label"], *e.get("tags", [])]) for e in json.loads(table)}
 
 
-def _sentences(place: Path) -> dict[str, str]:
-    """By code, in the order in which a folder lists files of these names."""
+def _load(place: Path) -> tuple[Path, dict[str, str]]:
+    """The folder of the vendors' folders, and the sentences by code, in the order of the files of each."""
     found: dict[str, str] = json.loads((place / SENTENCES).read_text(encoding="utf-8"))
-    return {code: found[code] for code in sorted(found, key=lambda code: f"{code}.")}
+    codes = sorted(found, key=lambda code: f"{code}.")
+    for name, vendor in VENDORS.items():
+        if sorted(os.listdir(place / "emoji3" / name)) != [f"{code}{vendor.suffix}" for code in codes]:
+            raise Mistake(f"the pictures of {name} are not those that were laid down")
+    return place / "emoji3", {code: found[code] for code in codes}
