@@ -19,6 +19,7 @@ from PIL import Image
 from conftest import Command
 from mulligan import data
 from mulligan.data import emoji
+from mulligan.data import npm as npm_module
 
 CATEGORIES = ("Flags", "Food & Drink", "Component")
 
@@ -65,7 +66,8 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if sys.platform == "win32":
         pytest.skip("the npm of this test is a shell script")
     pack = write(tmp_path / "small.tgz", files())
-    monkeypatch.setattr(emoji, "SHA512", base64.b64encode(hashlib.sha512(pack.read_bytes()).digest()).decode())
+    sha512 = base64.b64encode(hashlib.sha512(pack.read_bytes()).digest()).decode()
+    monkeypatch.setattr(emoji, "PACKAGE", emoji.PACKAGE._replace(sha512=sha512))
     monkeypatch.setenv("MULLIGAN_CACHE", str(tmp_path / "cache"))
     program = tmp_path / "bin" / "npm"
     program.parent.mkdir()
@@ -104,7 +106,7 @@ def test_words_that_are_paths_are_refused(key: str, word: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_FILES", 20), ("MAX_BYTES", 1000)])
 def test_limits(limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emoji, limit, value)
+    monkeypatch.setattr(npm_module, limit, value)
     with pytest.raises(ValueError, match="unpacks to more than"):
         emoji.unpack(write(tmp_path / "a.tgz", files()), tmp_path / "emoji")
     assert not (tmp_path / "emoji").exists()
@@ -158,11 +160,11 @@ def test_npm_that_fails(script: str, says: str, npm: Path, mulligan: Command) ->
 
 def test_npm_that_takes_too_long(npm: Path, mulligan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     npm.write_text("#!/bin/sh\nexec /bin/sleep 30\n")
-    monkeypatch.setattr(emoji, "SECONDS", 0.2)
+    monkeypatch.setattr(npm_module, "SECONDS", 0.2)
     assert "(no answer in 0.2 s)" in mulligan("data", "get", "emoji").mistake()
 
 
 def test_another_package_is_refused(npm: Path, mulligan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emoji, "SHA512", "another")
+    monkeypatch.setattr(emoji, "PACKAGE", emoji.PACKAGE._replace(sha512="another"))
     assert "another emoji-datasource-google@16.0.0" in mulligan("data", "get", "emoji").mistake()
     assert os.listdir(os.environ["MULLIGAN_CACHE"]) == []

@@ -206,7 +206,7 @@ def test_get_lays_npy_files_into_the_cache() -> None:
         data.get("rinq")
 
 
-MADE_ELSEWHERE = {"characters", "emoji"}  # drawn or fetched: their own tests look at fewer
+MADE_ELSEWHERE = {"captions", "characters", "emoji", "emoji3"}  # drawn or fetched: their own tests look at fewer
 
 
 def test_names_and_describe_agree_with_the_sources() -> None:
@@ -335,7 +335,7 @@ def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ("spec", "options", "says"),
     [
         ("mnits", {}, "did you mean mnist"),
-        ("qqqq", {}, "there are: characters, density, emoji, grid, mnist, ring, stacked"),
+        ("qqqq", {}, "there are: captions, characters, density, emoji, emoji3, grid, mnist, ring, stacked"),
         ("hf:owner/name", {}, "download it and give the folder"),
         ("a\0b", {}, "there is no source"),
         ("./" + 5000 * "a", {}, "no path"),

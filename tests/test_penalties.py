@@ -42,7 +42,7 @@ def test_its_gradient_reaches_d() -> None:
 def test_lipschitz_of_a_linear_d_in_closed_form(target: float) -> None:
     """(|w| - target)², with the derivative 2 (|w| - target) w / |w|."""
     w = torch.randn(7, generator=seeded()).requires_grad_()
-    penalty = lipschitz_penalty(lambda x: x @ w, torch.randn(5, 7, generator=seeded(1)), target)
+    penalty = lipschitz_penalty(lambda x: x @ w, torch.randn(5, 7, generator=seeded(1)), target=target)
     length = w.detach().norm()
     assert penalty.item() == pytest.approx((length - target).square().item(), rel=1e-5)
     penalty.backward()
@@ -142,7 +142,7 @@ def test_both_passes_see_the_same_dropout() -> None:
     x = torch.randn(4000, 8) * 10
     exact_without = D[1].weight.square().sum().item()  # a mask keeps half, and doubles what it keeps: twice |w|²
     for step in (1e-2, 1.0):
-        assert finite_difference_penalty(D, x, step).item() == pytest.approx(2 * exact_without, rel=0.15)
+        assert finite_difference_penalty(D, x, step=step).item() == pytest.approx(2 * exact_without, rel=0.15)
 
 
 def test_the_random_state_goes_on() -> None:
@@ -226,3 +226,41 @@ def test_the_gradient_of_path_lengths_reaches_g() -> None:
     still = torch.zeros(16, 5, requires_grad=True)
     path_lengths(linear_images(still), w).sum().backward()
     assert still.grad is not None and still.grad.abs().sum() == 0
+
+
+# --- of a D that is told a condition ------------------------------------------------------------------------
+
+
+def test_penalties_of_a_d_that_is_told() -> None:
+    """D(x, c) = c · x + 100 |c|² has the slope c in x; what it does along c counts for nothing."""
+    c = torch.randn(6, 4, generator=seeded()).requires_grad_()
+    x = torch.randn(6, 4, generator=seeded(1))
+
+    def D(x: Tensor, c: Tensor) -> Tensor:
+        return (c * x).sum(1) + 100 * c.square().sum(1)
+
+    squares = c.detach().square().sum(1)
+    assert gradient_penalty(D, x, c).item() == pytest.approx(squares.mean().item(), rel=1e-5)
+    lipschitz = (squares.sqrt() - 2).square().mean().item()
+    assert lipschitz_penalty(D, x, c, target=2.0).item() == pytest.approx(lipschitz, rel=1e-5)
+    torch.manual_seed(0)
+    many = finite_difference_penalty(lambda x, c: (c * x).sum(1), x.repeat(20_000, 1), c.detach().repeat(20_000, 1))
+    assert many.item() == pytest.approx(squares.mean().item(), rel=0.03)
+
+
+@pytest.mark.parametrize("network", ["residual", "plain"])
+@pytest.mark.parametrize("key", ["y", "tags", "text"])
+def test_the_penalty_of_a_told_d_is_autograds(key: str, network: str) -> None:
+    """|∇D|² of one sample after the other, by autograd in the plainest way."""
+    loop = tiny_loop("r3gan", f"image+{key}", options={"network": network})
+    for _ in range(3):
+        loop.play()
+    D, batch = loop.system.D.eval(), loop.loader.samples.fetch(torch.arange(5).numpy())
+    squares = []
+    for x, c in zip(batch["x"].split(1), batch[key].split(1), strict=True):
+        x.requires_grad_()
+        (slope,) = torch.autograd.grad(D(x, c), x)
+        squares.append(slope.square().sum())
+    penalty = gradient_penalty(D, batch["x"], batch[key])
+    assert penalty.item() == pytest.approx(torch.stack(squares).mean().item(), rel=1e-4)
+    assert penalty.item() > 0

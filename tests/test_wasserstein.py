@@ -68,13 +68,13 @@ def test_wgan_gp_penalises_between_data_and_fakes(monkeypatch: pytest.MonkeyPatc
     system = tiny_system("wgan_gp", "points")
     seen: list[torch.Tensor] = []
 
-    def spy(D: object, x: torch.Tensor, target: float = 1.0) -> torch.Tensor:
+    def spy(D: object, x: torch.Tensor) -> torch.Tensor:
         seen.append(x)
-        return penalties.lipschitz_penalty(system.D, x, target)
+        return penalties.lipschitz_penalty(system.D, x)
 
     monkeypatch.setattr(wgan_gp, "lipschitz_penalty", spy)
     fake = torch.full((6, 2), -1.0)
-    monkeypatch.setattr(system, "fake", lambda n: fake)
+    monkeypatch.setattr(system, "fake", lambda batch: (fake,))
     system.d_loss({"x": torch.ones(6, 2)})
     (x,) = seen
     assert x.abs().max() <= 1
@@ -92,6 +92,6 @@ def test_dragan_penalises_around_data_alone(monkeypatch: pytest.MonkeyPatch) -> 
     wide = (system.around(10 * x) - 10 * x).norm(dim=1)
     assert wide.mean().item() == pytest.approx(10 * away.mean().item(), rel=0.1)
     targets = []
-    monkeypatch.setattr(dragan, "lipschitz_penalty", lambda D, x, k: targets.append(k) or x.sum())
+    monkeypatch.setattr(dragan, "lipschitz_penalty", lambda D, x, target: targets.append(target) or x.sum())
     tiny_system("dragan", "points", k=3.0).d_loss({"x": x[:8]})
     assert targets == [3.0]

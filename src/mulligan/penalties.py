@@ -9,6 +9,8 @@ R1 (Mescheder et al. 2018, eq. 9) is γ/2 times either on real samples, R2 the s
 `lipschitz_penalty` is E_x (|∇D(x)| - target)², exact. WGAN-GP (Gulrajani et al. 2017, 1704.00028, eq. 3) takes it
 between real samples and fakes, at `mix(real, fake)`.
 
+Where D is told something of its samples, conditions c stand behind x: gradients and directions are those of x alone.
+
 `path_lengths` is its counterpart for G: how far a step in latent space moves an image.
 """
 
@@ -24,21 +26,23 @@ from torch import Tensor
 # below the estimate's own spread; tests/test_penalties.py measures both ends.
 STEP = 1e-3
 
+Logits = Callable[..., Tensor]  # D: x (N, ...), or x and what it is told of x, c (N, ...) -> logits (N, ...)
 
-def gradient_penalty(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """E_x |∇D(x)|², exact; scalar. D maps x (N, ...) to logits (N, ...), one sample's from that sample alone.
+
+def gradient_penalty(D: Logits, x: Tensor, *c: Tensor) -> Tensor:
+    """E_x |∇D(x)|², exact; scalar. D gives each sample its logits from that sample alone.
 
     In float32: bfloat16 keeps three digits, too few for a squared gradient that decides stability.
     """
-    return _gradients(D, x).square().sum(1).mean()
+    return _gradients(D, x, *c).square().sum(1).mean()
 
 
-def lipschitz_penalty(D: Callable[[Tensor], Tensor], x: Tensor, target: float = 1.0) -> Tensor:
-    """E_x (|∇D(x)| - target)², exact, one length a sample; scalar. D maps x (N, ...) to logits (N, ...).
+def lipschitz_penalty(D: Logits, x: Tensor, *c: Tensor, target: float = 1.0) -> Tensor:
+    """E_x (|∇D(x)| - target)², exact, one length a sample; scalar.
 
     In float32, as `gradient_penalty`. Where D looks at a whole batch, ∇D is that of the sum of all its logits.
     """
-    lengths: Tensor = torch.linalg.vector_norm(_gradients(D, x), dim=1)  # has a slope at 0, unlike a root
+    lengths: Tensor = torch.linalg.vector_norm(_gradients(D, x, *c), dim=1)  # has a slope at 0, unlike a root
     return (lengths - target).square().mean()
 
 
@@ -48,15 +52,15 @@ def mix(real: Tensor, fake: Tensor) -> Tensor:
     return torch.lerp(real.float(), fake.float(), weight)
 
 
-def _gradients(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _gradients(D: Logits, x: Tensor, *c: Tensor) -> Tensor:
     """∇D at each x (N, ...), flat (N, d), in float32 and with its graph."""
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float().requires_grad_()
-        (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(D(x, *c).sum(), x, create_graph=True)
     return gradient.flatten(1)
 
 
-def finite_difference_penalty(D: Callable[[Tensor], Tensor], x: Tensor, step: float = STEP) -> Tensor:
+def finite_difference_penalty(D: Logits, x: Tensor, *c: Tensor, step: float = STEP) -> Tensor:
     """An estimate of E_x |∇D(x)|² from a random direction a sample; scalar.
 
     Both passes see the same dropout masks: otherwise the difference measures the masks.
@@ -65,9 +69,9 @@ def finite_difference_penalty(D: Callable[[Tensor], Tensor], x: Tensor, step: fl
         x = x.detach().float()
         moved = x + step * torch.randn_like(x)
         state = _random_state(x.device)
-        here = D(x)
+        here = D(x, *c)
         _restore(x.device, state)
-        slope = (D(moved) - here) / step
+        slope = (D(moved, *c) - here) / step
         return slope.flatten(1).sum(1).square().mean() if slope.dim() > 1 else slope.square().mean()
 
 

@@ -36,6 +36,12 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "licence": "Apache-2.0",
         "about": "Noto emoji as sprites in their categories, fetched by npm",
     },
+    "emoji3": {
+        "kind": "image 3x64x64, 3 classes, text",
+        "counts": {"train": 4_320, "held_out": 582, "test": 654},
+        "licence": "Apache-2.0 / CC BY 4.0 / MIT / MIT",
+        "about": "1,852 emoji as Google, Twitter and Microsoft draw them, with names and keywords, fetched by npm",
+    },
     "mnist": {
         "kind": "image 1x28x28, 10 classes",
         "counts": {"train": 50_000, "held_out": 10_000, "test": 10_000},

@@ -146,13 +146,15 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
 
 
 def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
-    from mulligan.data import captions, characters, emoji, mnist, stacked, toy
+    from mulligan.data import captions, characters, emoji, emoji3, mnist, stacked, toy
 
     if name in toy.OPEN:
         _no_picture_options(name, size, alpha)
         return toy.OPEN[name]()
     if name == "emoji":
         return emoji.open_emoji(size=size, fit=fit, alpha=alpha, progress=progress)
+    if name == "emoji3":
+        return emoji3.open_emoji3(size=size, fit=fit, alpha=alpha, progress=progress)
     if alpha:
         raise Mistake(f"--alpha: {name} has no transparency; leave it out")
     if name == "characters":

@@ -19,9 +19,9 @@ def words(sentence: str) -> list[str]:
     return WORD.findall(sentence.casefold())
 
 
-def text_signal(sentences: Iterable[str]) -> Signal:
-    """The signal whose words and length are those of the sentences."""
-    read = [words(sentence) for sentence in sentences]
+def text_signal(sentences: Iterable[str], longest: int | None = None) -> Signal:
+    """The signal whose words and length are those of the sentences, of which the first `longest` words count."""
+    read = [words(sentence)[:longest] for sentence in sentences]
     names = tuple(sorted({word for found in read for word in found}))
     return Signal("text", (max(map(len, read)),), (0, len(names)), names=names)
 

@@ -61,7 +61,7 @@ class DRAGAN(Typical):
         x, (fakes,) = batch["x"], self.fake_for_d(batch)
         real, fake = self.D(torch.cat([x, fakes])).chunk(2)  # no BatchNorm: a sample's logit is its own
         self.watch(real)
-        penalty = self.config.gp_weight * lipschitz_penalty(self.D, self.around(x), self.config.k)
+        penalty = self.config.gp_weight * lipschitz_penalty(self.D, self.around(x), target=self.config.k)
         return {**losses.d_minimax(real, fake), "gp": penalty}
 
     def g_loss(self, batch: Batch) -> Terms:

@@ -6,11 +6,15 @@ reals (R1) and fakes (R2) at every step give local convergence (theorem 3.2). Re
 With f(t) = -log(1 + exp(-t)):  L = E[f(D(G(z)) - D(x))], D maximises, G minimises, and D also pays
 γ/2 (E_x |∇D(x)|² + E_z |∇D(G(z))|²).
 
+Told what to make, c, G takes what it reads of c beside z, and D(x, c) adds a projection <V(c), φ(x)> / sqrt(d) of what
+stands before its last layer. The two of a pair share their c: D is asked which of two pictures of a 7 is real.
+
 Differs: no augmentation; D halves by averaging 2x2 pixels, not with a [1, 2, 1] filter; the cosine schedules of γ,
 learning rate and β2 run over `burn_in` images. Widths are CPU-sized by default; the paper's are 768 at the smallest
 maps. There is an MLP for points, whose D also sees waves of x, and `network=plain` takes DCGAN's networks, which a
-CPU plays twenty times as fast. `penalty=finite` estimates both penalties by finite differences (penalties.py). `loss`
-and `r2` each undo one of the paper's two steps from the GAN of 2014 with R1, to measure what it is worth.
+CPU plays twenty times as fast. Beside the projection D keeps the last layer, which looks at x alone; the reference has
+the projection alone. `penalty=finite` estimates both penalties by finite differences (penalties.py). `loss` and `r2`
+each undo one of the paper's two steps from the GAN of 2014 with R1, to measure what it is worth.
 """
 
 from __future__ import annotations
@@ -27,11 +31,14 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
-from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.config import ToldConfig as BaseConfig
+from mulligan.errors import Mistake
+from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
+from mulligan.layers.projection import Projection
 from mulligan.layers.sizes import first_map, square
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
 from mulligan.networks.mlp import mlp
+from mulligan.networks.reader import Latent, reader
 from mulligan.penalties import finite_difference_penalty, gradient_penalty
 from mulligan.signals import Signal
 
@@ -87,16 +94,19 @@ SETTINGS = {
 
 
 class R3GAN(Typical):
-    """Images whose side is a multiple of 4, or points."""
+    """Images whose side is a multiple of 4, or points; images it can be told of."""
 
     needs = {"x": (Signal("image", (None, None, None)), Signal("points", (None,), None))}
+    conditions = ("y", "tags", "text")
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
+        if config.condition != "none" and (kind := signals["x"].kind) != "image":
+            raise Mistake(f"--condition {config.condition}: r3gan can be told of images, not of {kind}; leave it out")
         super().__init__(config, signals)
         given = {k: v for k, v in config.model_dump().items() if v is not None and k in Settings.__annotations__}
         self.settings = replace(SETTINGS[signals["x"].kind], **given)
         self.z_dim = self.settings.z_dim
-        self.G, self.D = networks(config.network, self.settings, signals["x"])
+        self.G, self.D = networks(config.network, self.settings, signals["x"], self.told)
         self.augment_d()
         self.relativistic = config.loss == "relativistic"
         self.penalty = gradient_penalty if config.penalty == "exact" else finite_difference_penalty
@@ -117,26 +127,29 @@ class R3GAN(Typical):
         return cosine(s.gamma, s.gamma / s.falls[0] if end is None else end, self.images / s.burn_in)
 
     def d_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
-        both = torch.cat([x, *self.fake(batch)])
-        real, fake = self.D(both).chunk(2)
+        x = self.real(batch)
+        both = beside(x, self.fake(batch))
+        real, fake = self.D(*both).chunk(2)
         self.watch(real - fake if self.relativistic else real)  # a relativistic D has no zero
         adv = losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
         return {**adv, **self.slopes(x, both)}
 
-    def slopes(self, x: Tensor, both: Tensor) -> Terms:
+    def slopes(self, x: Shown, both: Shown) -> Terms:
         """γ/2 (R1 + R2), or γ/2 R1 alone."""
         if self.config.r2:  # the mean over reals plus the mean over fakes is twice the mean over both
-            return {"r1_r2": self.gamma() * self.penalty(self.D, both)}
-        return {"r1": self.gamma() / 2 * self.penalty(self.D, x)}
+            return {"r1_r2": self.gamma() * self.penalty(self.D, *both)}
+        return {"r1": self.gamma() / 2 * self.penalty(self.D, *x)}
 
     def g_loss(self, batch: Batch) -> Terms:
-        x = batch["x"]
-        (fake,) = self.fake(batch)
+        fake = self.fake(batch)
         if not self.relativistic:
-            return losses.g_nonsaturating(self.D(fake))
-        real_logits, fake_logits = self.D(torch.cat([x, fake])).chunk(2)
-        return losses.g_relativistic(real_logits, fake_logits)
+            return losses.g_nonsaturating(self.D(*fake))
+        return losses.g_relativistic(*self.D(*beside(self.real(batch), fake)).chunk(2))
+
+
+def beside(real: Shown, fake: Shown) -> Shown:
+    """Samples and fakes as one batch (2N, ...): the fake of a sample, made for the same condition, is N rows below."""
+    return tuple(torch.cat(parts) for parts in zip(real, fake, strict=True))
 
 
 def cosine(start: float, end: float, done: float) -> float:
@@ -144,8 +157,8 @@ def cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def networks(network: str, s: Settings, signal: Signal) -> tuple[nn.Module, nn.Module]:
-    """(G, D) for images or points."""
+def networks(network: str, s: Settings, signal: Signal, told: Signal | None) -> tuple[nn.Module, nn.Module]:
+    """(G, D) for images or points, of images with a condition to be `told`."""
     if signal.kind == "points":
         d = signal.shape[0]
         assert d is not None
@@ -154,9 +167,9 @@ def networks(network: str, s: Settings, signal: Signal) -> tuple[nn.Module, nn.M
         # G is the deeper: a map with few bends spreads much of its mass over the bridges between modes
         return mlp(s.z_dim, d, s.width, 5), D
     if network == "plain":
-        G = ConvGenerator(signal.shape, s.z_dim, s.width)
-        return G, ConvDiscriminator(signal.shape, s.width, norm=False)
-    return Generator(signal.shape, s.z_dim, s.width), Discriminator(signal.shape, s.width)
+        G = ConvGenerator(signal.shape, s.z_dim, s.width, told)
+        return G, ConvDiscriminator(signal.shape, s.width, norm=False, told=told)
+    return Generator(signal.shape, s.z_dim, s.width, told), Discriminator(signal.shape, s.width, told)
 
 
 class Waves(nn.Module):
@@ -205,16 +218,17 @@ class Generator(nn.Module):
     """z (N, z_dim) -> x (N, C, S, S), roughly in [-1, 1]: no tanh, as in the paper.
 
     A learned first map, modulated by a linear function of z; then per doubling two blocks and a bilinear resize.
-    Half the `width` at the last map of images of 64 px and more.
+    Half the `width` at the last map of images of 64 px and more. With a condition to be `told` it is (z, c) -> x.
     """
 
-    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int) -> None:
+    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int, told: Signal | None = None) -> None:
         super().__init__()
+        self.latent = Latent(z_dim, told)
         channels, size = square(shape)
         side, doublings = first_map(size)
         widths = stage_widths(width, doublings)
         self.basis = nn.Parameter(torch.randn(widths[0], side, side))
-        self.modulate = nn.Linear(z_dim, widths[0], bias=False)
+        self.modulate = nn.Linear(self.latent.d, widths[0], bias=False)
         init_scaled(self.modulate, 1.0)
         self.stages = nn.ModuleList(
             nn.Sequential(*(Block(w, BLOCKS * len(widths)) for _ in range(BLOCKS))) for w in widths
@@ -223,8 +237,8 @@ class Generator(nn.Module):
         self.to_image = nn.Conv2d(widths[-1], channels, 1, bias=False)
         init_scaled(self.to_image, 1.0)
 
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.basis * self.modulate(z)[:, :, None, None]
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        h = self.basis * self.modulate(self.latent(z, c))[:, :, None, None]
         for i, stage in enumerate(self.stages):
             if i > 0:
                 h = self.resizes[i - 1](interpolate(h, scale_factor=2.0, mode="bilinear"))
@@ -234,9 +248,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """x (N, C, S, S) -> logits (N,): G's mirror, ended by a depthwise convolution over the whole last map."""
+    """x (N, C, S, S) -> logits (N,): G's mirror, ended by a depthwise convolution over the whole last map.
 
-    def __init__(self, shape: tuple[int | None, ...], width: int) -> None:
+    With a condition to be `told` it is (x, c) -> logits.
+    """
+
+    def __init__(self, shape: tuple[int | None, ...], width: int, told: Signal | None = None) -> None:
         super().__init__()
         channels, size = square(shape)
         side, halvings = first_map(size)
@@ -251,15 +268,17 @@ class Discriminator(nn.Module):
         self.last = nn.Linear(widths[-1], 1, bias=False)
         init_scaled(self.whole, 1.0)
         init_scaled(self.last, 1.0)
+        self.match = None if told is None else Projection(reader(told, widths[-1]))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.from_image(x)
         for i, stage in enumerate(self.stages):
             if i > 0:
                 h = avg_pool2d(self.resizes[i - 1](h), 2)
             h = stage(h)
-        logits: Tensor = self.last(self.whole(h).flatten(1))
-        return logits.squeeze(1)
+        h = self.whole(h).flatten(1)
+        logits: Tensor = self.last(h).squeeze(1)
+        return logits if self.match is None else logits + self.match(h, c)
 
 
 def stage_widths(width: int, doublings: int) -> list[int]:

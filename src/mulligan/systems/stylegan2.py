@@ -8,6 +8,10 @@ D minimises softplus(-D(x)) + softplus(D(G(z))), G softplus(-D(G(z))), both with
     G  2 E (|Jᵀy| - a)²         (path length, eq. 4; J = dG/dw, a the mean length), every 4th round, times 4
 Such lazy penalties are steps of their own, so Adam's rate and betas are corrected (appendix B).
 
+Told what to make, c, it is as StyleGAN2-ADA (2006.06676), whose code has it: the mapping takes what it reads of c,
+brought to the length of z, beside z; D's last layer gives d numbers φ(x), and its logit is <φ(x), M(c)> / sqrt(d), with
+a mapping M of D's own.
+
 Differs: CPU-sized by default (widths 64 to 16, z of 64 dimensions; the paper's are 512 to 32, and 512); up to 64 px
 the mapping has 2 layers, as the authors' later configuration for CIFAR-10, and γ follows that paper's rule
 (2006.06676); the learning rate is four times theirs, for small networks in short runs (docs/log.md); each sample has
@@ -26,14 +30,16 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from mulligan import losses
-from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import ToldConfig as BaseConfig
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.blur import Blur, upsample
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.minibatch_std import minibatch_std
 from mulligan.layers.modulated import ModulatedConv2d
 from mulligan.layers.pixelnorm import pixel_norm
+from mulligan.layers.projection import Projection
 from mulligan.layers.sizes import first_map, square
+from mulligan.networks.reader import reader
 from mulligan.penalties import gradient_penalty, path_lengths
 from mulligan.signals import Signal
 
@@ -74,6 +80,7 @@ class StyleGAN2(Typical):
     """
 
     needs = {"x": (Signal("image", (None, None, None)),)}
+    conditions = ("y", "tags", "text")
     G: Generator
     path_mean: Tensor
 
@@ -81,8 +88,8 @@ class StyleGAN2(Typical):
         super().__init__(config, signals)
         channels, size = square(signals["x"].shape)
         layers = config.mapping_layers or (2 if size <= 64 else 8)
-        self.G = Generator(channels, size, config.z_dim, config.width, layers)
-        self.D = Discriminator(channels, size, config.width)
+        self.G = Generator(channels, size, config.z_dim, config.width, layers, self.told)
+        self.D = Discriminator(channels, size, config.width, layers, self.told)
         self.augment_d()
         self.gamma = 0.0002 * size**2 / config.batch if config.gamma is None else config.gamma
         self.register_buffer("path_mean", torch.zeros(()))
@@ -101,7 +108,8 @@ class StyleGAN2(Typical):
 
     def path_loss(self, batch: Batch) -> Terms:
         """Eq. 4: a step in w, wherever and whichever way, is to move the image equally far."""
-        w = self.mixed(max(1, len(batch["x"]) // SHRINK))
+        n = max(1, len(batch["x"]) // SHRINK)
+        w = self.mixed(n, *(c[:n] for c in self.condition(batch)))
         lengths = path_lengths(lambda w: self.G.synthesis(w, fresh=True), w)
         self.path_mean.lerp_(lengths.detach().mean(), LENGTH_DECAY)
         return {"path": self.config.path_every * self.config.path_weight * (lengths - self.path_mean).square().mean()}
@@ -113,26 +121,28 @@ class StyleGAN2(Typical):
         return losses.d_minimax(real, fake)
 
     def r1_loss(self, batch: Batch) -> Terms:
-        return {"r1": self.config.r1_every * self.gamma / 2 * gradient_penalty(self.D, batch["x"])}
+        return {"r1": self.config.r1_every * self.gamma / 2 * gradient_penalty(self.D, *self.real(batch))}
 
-    def mixed(self, n: int) -> Tensor:
-        """Styles w (n, num_ws, z_dim) of fresh latents, some of them of two latents."""
-        a, b = self.w(self.latent(2 * n)).chunk(2)
+    def mixed(self, n: int, *c: Tensor) -> Tensor:
+        """Styles w (n, num_ws, z_dim) of fresh latents, some of them of two, which are told the same c (n, ...)."""
+        a, b = self.w(self.latent(2 * n), *(torch.cat([part, part]) for part in c)).chunk(2)
         crossover = torch.randint(1, self.G.num_ws, (n,), device=a.device)
         alone = torch.rand(n, device=a.device) >= self.config.mixing
         return self.mix(a, b, crossover.masked_fill(alone, self.G.num_ws))
 
     def fake(self, batch: Batch) -> Shown:
         """With fresh noise, and styles mixed."""
-        return (self.G.synthesis(self.mixed(len(batch["x"])), fresh=True),)
+        c = self.condition(batch)
+        return (self.G.synthesis(self.mixed(len(batch["x"]), *c), fresh=True), *c)
 
-    def w(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """z (N, z_dim) -> styles w (N, num_ws, z_dim), one for each layer, at first all alike.
+    def w(self, z: Tensor, *c: Tensor, psi: float = 1.0) -> Tensor:
+        """z (N, z_dim), where the system is told so with c (N, ...) -> styles w (N, num_ws, z_dim), one for each layer,
+        at first all alike.
 
         `psi` < 1 draws them towards the mean style: better samples, and less various ones (appendix B of StyleGAN,
-        1812.04948).
+        1812.04948). There is one mean, over all conditions.
         """
-        return self.G.styles(torch.lerp(self.G.mapping.w_mean, self.G.mapping(z), psi))
+        return self.G.styles(torch.lerp(self.G.mapping.w_mean, self.G.mapping(z, *c), psi))
 
     def mix(self, a: Tensor, b: Tensor, crossover: Tensor) -> Tensor:
         """Styles (N, num_ws, z_dim): a's in the layers before `crossover` (N,), coarse ones, b's from there on."""
@@ -158,26 +168,50 @@ def lazy(lr: float, every: int) -> Adam:
 class Mapping(nn.Module):
     """z (N, z_dim) -> w (N, z_dim): onto a sphere, then dense layers that learn a hundred times more slowly.
 
+    With a condition to be `told` it is (z, c) -> w: what is read of c comes onto a sphere of its own, beside z's.
     `w_mean` follows the mean of w in training.
     """
 
     w_mean: Tensor
 
-    def __init__(self, z_dim: int, n_layers: int) -> None:
+    def __init__(self, z_dim: int, n_layers: int, told: Signal | None = None) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            EqualizedLinear(z_dim, z_dim, gain=ROOT2, lr_multiplier=0.01) for _ in range(n_layers)
-        )
+        self.layers = slow_layers(z_dim if told is None else 2 * z_dim, z_dim, n_layers)
         self.register_buffer("w_mean", torch.zeros(z_dim))
+        self.reader = None if told is None else reader(told, z_dim)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):  # a style serves every layer, and costs next to nothing
             w = pixel_norm(z.float())
+            if self.reader is not None:
+                w = torch.cat([w, pixel_norm(self.reader(c))], 1)
             for layer in self.layers:
                 w = leaky_relu(layer(w), 0.2)
         if self.training:
             self.w_mean.lerp_(w.detach().mean(0), W_DECAY)
         return w
+
+
+class ConditionMapping(nn.Module):
+    """c (N, ...) -> (N, d): as `Mapping`, of a condition alone."""
+
+    def __init__(self, told: Signal, d: int, n_layers: int) -> None:
+        super().__init__()
+        self.reader = reader(told, d)
+        self.layers = slow_layers(d, d, n_layers)
+
+    def forward(self, c: Tensor) -> Tensor:
+        with torch.autocast(c.device.type, enabled=False):
+            h = pixel_norm(self.reader(c))
+            for layer in self.layers:
+                h = leaky_relu(layer(h), 0.2)
+        return h
+
+
+def slow_layers(d_in: int, d: int, n_layers: int) -> nn.ModuleList:
+    """Dense layers of a mapping network, (N, d_in) -> (N, d) -> ... -> (N, d)."""
+    widths = [d_in] + [d] * n_layers
+    return nn.ModuleList(EqualizedLinear(a, b, gain=ROOT2, lr_multiplier=0.01) for a, b in pairwise(widths))
 
 
 class StyledConv(nn.Module):
@@ -246,12 +280,17 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (N, z_dim) -> x (N, channels, size, size), roughly in [-1, 1]: a function of z, its noise fixed."""
+    """z (N, z_dim) -> x (N, channels, size, size), roughly in [-1, 1]: a function of z, its noise fixed.
 
-    def __init__(self, channels: int, size: int, z_dim: int, width: int, mapping_layers: int) -> None:
+    With a condition to be `told` it is (z, c) -> x.
+    """
+
+    def __init__(
+        self, channels: int, size: int, z_dim: int, width: int, mapping_layers: int, told: Signal | None = None
+    ) -> None:
         super().__init__()
         side, doublings = first_map(size)
-        self.mapping = Mapping(z_dim, mapping_layers)
+        self.mapping = Mapping(z_dim, mapping_layers, told)
         self.synthesis = Synthesis(channels, side, z_dim, map_widths(width, doublings))
         self.num_ws = self.synthesis.num_ws
 
@@ -259,8 +298,8 @@ class Generator(nn.Module):
         """w (N, z_dim) -> (N, num_ws, z_dim): the same for every layer."""
         return w[:, None].expand(-1, self.num_ws, -1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.synthesis(self.styles(self.mapping(z)))
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        x: Tensor = self.synthesis(self.styles(self.mapping(z, c)))
         return x
 
 
@@ -281,9 +320,12 @@ class Residual(nn.Module):
 
 class Discriminator(nn.Module):
     """x (N, channels, size, size) -> logits (N,): residual blocks down to the smallest map, then the minibatch's
-    standard deviation beside it, a convolution and two dense layers."""
+    standard deviation beside it, a convolution and two dense layers.
 
-    def __init__(self, channels: int, size: int, width: int) -> None:
+    With a condition to be `told` it is (x, c) -> logits, by a projection of what the last layer gives.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, mapping_layers: int, told: Signal | None = None) -> None:
         super().__init__()
         side, halvings = first_map(size)
         widths = map_widths(width, halvings)[::-1]
@@ -291,13 +333,15 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(*(Residual(a, b) for a, b in pairwise(widths)))
         self.conv = EqualizedConv2d(width + 1, width, 3, gain=ROOT2)
         self.dense = EqualizedLinear(width * side * side, width, gain=ROOT2)
-        self.last = EqualizedLinear(width, 1)
+        self.last = EqualizedLinear(width, 1 if told is None else width)
+        self.match = None if told is None else Projection(ConditionMapping(told, width, mapping_layers))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.blocks(leaky_relu(self.from_image(x), 0.2))
         h = leaky_relu(self.conv(minibatch_std(h, GROUP)), 0.2)
-        logits: Tensor = self.last(leaky_relu(self.dense(h.flatten(1)), 0.2))
-        return logits.squeeze(1)
+        h = self.last(leaky_relu(self.dense(h.flatten(1)), 0.2))
+        logits: Tensor = h.squeeze(1) if self.match is None else self.match(h, c)
+        return logits
 
 
 def map_widths(width: int, doublings: int) -> list[int]:
