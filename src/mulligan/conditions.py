@@ -11,6 +11,7 @@ from mulligan.config import nearest
 from mulligan.data.words import numbered, words
 from mulligan.errors import Mistake
 from mulligan.model import Model
+from mulligan.networks import minilm
 from mulligan.signals import Signal
 
 LONGEST = 2_000  # characters of a sentence
@@ -134,22 +135,44 @@ def read_texts(texts: list[str], signal: Signal) -> tuple[Tensor, list[str]]:
     """Sentences as a model's text, a row each, and notes on what was passed over.
 
     Raises:
-        ValueError: one is empty, too long, or has no word that is known.
+        ValueError: one is empty, too long, or has no word that is known; a package that reads them is missing.
     """
-    notes = [note for text in texts if (note := _check_text(text, signal))]
+    for text in texts:
+        _check_length(text)
+    if signal.range is None:
+        return _embedded(texts)
+    notes = [note for text in texts if (note := _check_words(text, signal))]
     return torch.from_numpy(numbered(texts, signal)), notes
 
 
-def _check_text(text: str, signal: Signal) -> str:
+def _check_length(text: str) -> None:
     if not text.strip():
         raise Mistake("--text is empty: say what to make, in a sentence")
     if len(text) > LONGEST:
         raise Mistake(f"--text has {len(text):,} characters; at most {LONGEST:,}, and a sentence is enough")
+
+
+def _embedded(texts: list[str]) -> tuple[Tensor, list[str]]:
+    """Sentences as the frozen encoder reads them: their words alone, as it read those of the training."""
+    plain = [" ".join(words(text)) for text in texts]
+    for text, said in zip(texts, plain, strict=True):
+        if not said:
+            raise Mistake(f"--text {_short(text)!r}: there is no word in it; say what to make, in a sentence")
+    cut = [text for text, said in zip(texts, plain, strict=True) if minilm.too_long(said)]
+    notes = [f"only the first {minilm.MOST} tokens are read, about a hundred words, of: {_short(text)}" for text in cut]
+    return minilm.encode(plain), notes
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _check_words(text: str, signal: Signal) -> str:
+    """A note on the words that are passed over."""
     said = words(text)
     known, unknown = set(signal.names) & set(said), [w for w in dict.fromkeys(said) if w not in signal.names]
-    shown = text if len(text) <= 60 else text[:59] + "…"
     if not known:
         hint = nearest(unknown[0], signal.names) if unknown else ""
         hint = hint if hint.startswith("; did") else f"; it knows words such as {', '.join(signal.names[:8])}"
-        raise Mistake(f"--text {shown!r}: the model was trained on none of these words{hint}")
+        raise Mistake(f"--text {_short(text)!r}: the model was trained on none of these words{hint}")
     return f"words that the model was not trained on are passed over: {', '.join(unknown)}" if unknown else ""

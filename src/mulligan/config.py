@@ -58,6 +58,10 @@ class Data(Options):
     limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
     task: str | None = Field(default=None, description="edges or negative: half of the images so, as a second domain")
     pair: str | None = Field(default=None, description="A:B, two classes or two tags as two domains")
+    encoder: Literal["words", "minilm"] = Field(
+        default="words",
+        description="a sentence as words, which the system learns to read, or as a frozen network reads it",
+    )
 
 
 class Auto(Options):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mulligan.data.source import Source
 
 Fit = Literal["crop", "pad", "stretch"]
+Encoder = Literal["words", "minilm"]
 Progress = Callable[[str, int, int], None]  # what is being done, how many are, how many in all
 
 _BUILT_IN: dict[str, dict[str, Any]] = {
@@ -94,6 +95,7 @@ def open_source(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
+    encoder: Encoder = "words",
     progress: Progress | None = None,
 ) -> Source:
     """Open a source: one of `names()`, a folder of images, or a .npy, .npz or .csv file.
@@ -107,6 +109,7 @@ def open_source(
         limit: train on the first so many samples only; None: on all. The other splits stay whole.
         task: a name of `tasks.names()`: what else a batch holds, computed from its images.
         pair: `A:B`, two classes or two tags, as the domains x and x2.
+        encoder: sentences as word numbers (words), or as embeddings by a frozen network (minilm).
         progress: told how far it is while images are decoded, drawn or fetched for the first time.
 
     Raises:
@@ -114,7 +117,9 @@ def open_source(
     """
     from mulligan.data.opening import open_any
 
-    return open_any(spec, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, progress=progress)
+    return open_any(
+        spec, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, encoder=encoder, progress=progress
+    )
 
 
 def check(
@@ -126,6 +131,7 @@ def check(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
+    encoder: Encoder = "words",
     conditional: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -139,6 +145,7 @@ def check(
         limit: likewise.
         task: likewise.
         pair: likewise.
+        encoder: likewise.
         conditional: whether a system that needs at least two classes is to be trained.
         progress: likewise.
 
@@ -147,8 +154,11 @@ def check(
     """
     from mulligan.data.examine import examine
 
-    open_it = partial(open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair)
-    return examine(spec, partial(open_it, progress=progress), conditional=conditional, progress=progress)
+    open_it = partial(
+        open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, encoder=encoder,
+        progress=progress,
+    )  # fmt: skip
+    return examine(spec, open_it, conditional=conditional, progress=progress)
 
 
 def get(name: str, *, progress: Progress | None = None) -> Path:

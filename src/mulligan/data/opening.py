@@ -10,10 +10,12 @@ from typing import Any, get_args
 import numpy as np
 
 from mulligan.config import nearest
-from mulligan.data import Fit, Progress, cache, names, tasks
+from mulligan.data import Encoder, Fit, Progress, cache, names, tasks
+from mulligan.data.encoder import encoded
 from mulligan.data.pair import paired
 from mulligan.data.source import Head, Source, fingerprint
 from mulligan.errors import Mistake
+from mulligan.networks import minilm
 
 MIN_SIZE, MAX_SIZE = 4, 2048
 MIN_LIMIT = 2
@@ -29,16 +31,21 @@ def open_any(
     limit: int | None,
     task: str | None,
     pair: str | None,
+    encoder: Encoder,
     progress: Progress | None,
 ) -> Source:
     """See `mulligan.data.open_source`."""
-    _check_options(size, fit, limit)
+    _check_options(size, fit, limit, encoder)
     if task is not None and pair is not None:
         raise Mistake(f"--task {task} and --pair {pair}: both name the domains; give one of them")
     if task is not None:
         tasks.check(task)  # before a folder is decoded
+    if encoder == "minilm":
+        minilm.check()
     open_it = _built_in if spec in names() else _of_the_user
     source = open_it(spec, size, fit, alpha, progress)
+    if encoder == "minilm":
+        source = encoded(source, progress)
     if limit is not None:
         source = limited(source, limit)
     if task is not None:
@@ -129,11 +136,13 @@ def _listed(place: Path) -> list[Path]:
         return []
 
 
-def _check_options(size: int | None, fit: str, limit: int | None) -> None:
+def _check_options(size: int | None, fit: str, limit: int | None, encoder: str) -> None:
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
         raise Mistake(f"--size {size}: between {MIN_SIZE} and {MAX_SIZE} px; try 64")
     if fit not in get_args(Fit):
         raise Mistake(f"--fit {fit}: not known{nearest(fit, get_args(Fit))}")
+    if encoder not in get_args(Encoder):
+        raise Mistake(f"--encoder {encoder}: not known{nearest(encoder, get_args(Encoder))}")
     if limit is not None and limit < MIN_LIMIT:
         raise Mistake(f"--limit {limit}: train on {MIN_LIMIT} samples at least; try 300")
 
