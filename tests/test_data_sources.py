@@ -335,7 +335,7 @@ def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ("spec", "options", "says"),
     [
         ("mnits", {}, "did you mean mnist"),
-        ("qqqq", {}, "there are: characters, density, emoji, grid, mnist, ring, stacked"),
+        ("qqqq", {}, "there are: captions, characters, density, emoji, grid, mnist, ring, stacked"),
         ("hf:owner/name", {}, "download it and give the folder"),
         ("a\0b", {}, "there is no source"),
         ("./" + 5000 * "a", {}, "no path"),
