@@ -233,7 +233,9 @@ def test_an_out_that_exists(density_run: Path, tmp_path: Path, mulligan: Command
 
 
 def test_sample_of_a_label_that_it_cannot_make(density_run: Path, tmp_path: Path, mulligan: Command) -> None:
-    assert "takes no label" in mulligan("sample", density_run, "--label", 3, "-o", tmp_path / "a.png").mistake()
+    assert (
+        "this gan is told nothing" in mulligan("sample", density_run, "--label", 3, "-o", tmp_path / "a.png").mistake()
+    )
 
 
 # --- what does not: the data --------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
-"""What users ask for, in words: label, tags, text, and every way to ask wrongly."""
+"""Whole commands of systems that are told what to make: train, sample, evaluate, compare, report; and every mistake."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,154 +12,209 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Command
-from mulligan.conditions import asked_tags, completed, wished
-from mulligan.data.words import sentence
-from mulligan.errors import Mistake
+from conftest import TINY_DCGAN, Command, draw_pictures
+from mulligan import cli
+from mulligan.conditions import completed, in_words, wished
 from mulligan.model import EXAMPLES, Model
+from mulligan.report import write_report
 from mulligan.samples import read_provenance
 from mulligan.signals import Signal
 
-TINY = ("--size", "16", "--batch", "4", "--width", "4", "--z-dim", "4", "--rounds", "3")
-TAGS = Signal("tags", (5,), (0, 1), names=("red", "blue", "long", "short", "hat"),
-              exclusive=(("red", "blue"), ("long", "short")))  # fmt: skip
+TINY_GAN_CLS = ("--batch", "8", "--z-dim", "4", "--width", "4")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run a kind of condition."""
-    from mulligan import cli
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 images in two classes, with tags and captions."""
+    folder = tmp_path_factory.mktemp("annotated")
+    draw_pictures(folder)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    for name, column, says in (
+        ("tags.csv", "tags", "{shade}; n{n}"),
+        ("captions.csv", "text", '"a {shade} picture, number {n}"'),
+    ):
+        rows = [f"{f.as_posix()},{says.format(shade=f.parent, n=int(f.stem) % 3)}\n" for f in files]
+        (folder / name).write_text(f"file,{column}\n{''.join(rows)}")
+    return folder
 
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, annotated: Path) -> dict[str, Path]:
+    """A run by each condition."""
     place = tmp_path_factory.mktemp("told")
-    asked = {
-        "text": ("gan_cls", "--data", "captions"),
-        "tags": ("dcgan", "--data", "characters", "--condition", "tags"),
-        "y": ("dcgan", "--data", "mnist", "--condition", "y"),
+    told = {
+        "y": ("dcgan", "--condition", "y", *TINY_DCGAN),
+        "tags": ("dcgan", "--condition", "tags", *TINY_DCGAN),
+        "text": ("gan_cls", *TINY_GAN_CLS),
     }
-    for key, words in asked.items():
-        assert cli.run(["train", *words, *TINY, "--out", str(place / key)]) == 0
-    return {key: place / key for key in asked}
+    for key, words in told.items():
+        assert cli.run(["train", *words, "--data", str(annotated), "--rounds", "3", "--out", str(place / key)]) == 0
+    return {key: place / key for key in told}
 
 
-# --- in words -------------------------------------------------------------------------------------------------
+ASKED = {"y": ("--label", "light"), "tags": ("--tags", "n1, dark"), "text": ("--text", "a dark picture")}
 
 
-@pytest.mark.parametrize(
-    ("key", "words"),
-    [
-        ("y", ("--label", "7")),
-        ("tags", ("--tags", "Red hair,  blue eyes")),
-        ("text", ("--text", "a girl with short red hair and blue eyes")),
-        ("text", ("--text", "red hair", "--text", "blue hair")),
-        ("text", ()),
-    ],
-)
-def test_sample_as_asked(
-    runs: dict[str, Path], key: str, words: tuple[str, ...], tmp_path: Path, mulligan: Command
+@pytest.mark.parametrize("key", ASKED)
+def test_a_run_that_is_told_makes_what_is_asked_for(
+    runs: dict[str, Path], key: str, tmp_path: Path, mulligan: Command
 ) -> None:
-    out = tmp_path / "faces.png"
-    answer = mulligan("sample", runs[key], "-n", 6, *words, "-o", out)
-    assert answer.status == 0, answer.err
-    with Image.open(out) as picture:
-        assert picture.width > 100
-    told = read_provenance(out) or {}
-    said = [told[key] for key in ("label", "tags") if key in told] + told.get("text", [])
-    assert said == list(words[1::2])
+    for out in ("a.png", "b.npz", "folder"):
+        answer = mulligan("sample", runs[key], "-n", 5, *ASKED[key], "-o", tmp_path / out)
+        assert (answer.status, answer.err) == (0, "")
+    note = read_provenance(tmp_path / "a.png") or {}
+    option = ASKED[key][0].removeprefix("--")
+    assert note[option] == (["a dark picture"] if key == "text" else ASKED[key][1])
+    other = {"y": "dark", "tags": "light", "text": "light picture"}[key]
+    assert mulligan("sample", runs[key], "-n", 5, ASKED[key][0], other, "-o", tmp_path / "c.npz").status == 0
+    with np.load(tmp_path / "b.npz") as mine, np.load(tmp_path / "c.npz") as its:
+        assert mine["samples"].shape == (5, 16, 16, 3)
+        assert not np.array_equal(mine["samples"], its["samples"])
 
 
-def test_the_model_is_told_what_was_asked(runs: dict[str, Path]) -> None:
-    model = Model.load(runs["y"])
-    assert wished(model, 3, label="7").given["y"].tolist() == [7, 7, 7]
+def test_several_texts_share_the_samples_a_row_each(runs: dict[str, Path], tmp_path: Path, mulligan: Command) -> None:
+    words = ("--text", "a dark picture", "--text", "a light picture")
+    assert mulligan("sample", runs["text"], "-n", 6, *words, "-o", tmp_path / "a.png").status == 0
+    with Image.open(tmp_path / "a.png") as grid:
+        assert grid.width > 1.4 * grid.height  # two rows of three
     model = Model.load(runs["text"])
-    wish = wished(model, 6, texts=["red hair", "the Blue eyes of a dragon"])
-    rows = [sentence(row, model.system.signals["text"]) for row in wish.given["text"]]
-    assert rows == ["red hair"] * 3 + ["blue eyes a"] * 3
-    assert wish.notes == ["words that the model was not trained on are passed over: the, of, dragon"]
-    assert wished(model, 5).given == {}
-    a, b = (
-        model.generate(4, seed=1, given=wished(model, 4, texts=[text]).given)["x"] for text in ("red hair", "glasses")
-    )
-    assert not torch.equal(a, b)
-    told = model.told(300)["text"]
-    assert torch.equal(told[:100], told[128:228]), "examples go round"
+    given = wished(model, 6, texts=["a dark picture", "a light picture"]).given["text"]
+    assert len(given[:3].unique(dim=0)) == len(given[3:].unique(dim=0)) == 1
+    assert not torch.equal(given[0], given[3])
 
 
-def test_tags_are_completed_from_examples() -> None:
-    examples = torch.tensor([[1.0, 0, 1, 0, 0], [0, 1, 0, 1, 1], [0, 1, 1, 0, 0]])
-    rows = completed(["blue"], TAGS, examples, 50, seed=0)
-    assert {tuple(r.tolist()) for r in rows} == {tuple(examples[1].tolist()), tuple(examples[2].tolist())}
-    assert torch.equal(rows, completed(["blue"], TAGS, examples, 50, seed=0))
-    rows = completed(["red", "short"], TAGS, examples, 50, seed=0)
-    assert (rows[:, [0, 3]] == 1).all() and (rows[:, [1, 2]] == 0).all(), "what contradicts it is taken off"
-    assert examples[0].tolist() == [1, 0, 1, 0, 0], "the examples stay"
+def test_words_that_are_not_known_are_named(runs: dict[str, Path], tmp_path: Path, mulligan: Command) -> None:
+    answer = mulligan("sample", runs["text"], "-n", 2, "--text", "a dark zebra", "-o", tmp_path / "a.png")
+    assert answer.status == 0
+    assert answer.err == "mulligan: words that the model was not trained on are passed over: zebra\n"
 
 
-# --- asked wrongly ----------------------------------------------------------------------------------------------
-
-WRONG = [
-    ("text", ("--text", ""), "empty"),
-    ("text", ("--text", "  "), "empty"),
-    ("text", ("--text", "red hair " * 1200), "10,800 characters"),
-    ("text", ("--text", "рыжие волосы"), "none of these words"),
-    ("text", ("--text", "赤い髪"), "none of these words"),
-    ("text", ("--text", "blonnde"), "did you mean blonde?"),
-    ("text", ("--tags", "red hair"), "--text"),
-    ("text", ("--label", "3"), "--text"),
-    ("tags", ("--tags", "red hare"), "did you mean red hair?"),
-    ("tags", ("--tags", "red hair, blue hair"), "contradict"),
-    ("tags", ("--tags", "long hair, glasses, short hair"), "contradict"),
-    ("tags", ("--tags", ","), "name some tags"),
-    ("tags", ("--text", "red hair"), "--tags"),
-    ("y", ("--label", "10"), "no such class"),
-    ("y", ("--label", "-1"), "no such class"),
-    ("y", ("--label", "seven"), "no such class"),
+MISTAKES = [
+    ("y", ["--label", "lihgt"], "did you mean light?"),
+    ("y", ["--label", "2"], "there are: dark, light"),
+    ("y", ["--label", "-1"], "--label"),
+    ("y", ["--label", "٣"], "there is no such class"),
+    ("y", ["--tags", "dark"], "told with --label"),
+    ("y", ["--text", "dark"], "told with --label"),
+    ("y", ["--label", "light", "-o", "a.gif"], "--label: a walk"),
+    ("tags", ["--tags", "drak"], "did you mean dark?"),
+    ("tags", ["--tags", " , "], "name some tags"),
+    ("tags", ["--label", "dark"], "told with --tags"),
+    ("text", ["--text", ""], "--text is empty"),
+    ("text", ["--text", "zebras lihgt"], "was trained on none of these words"),
+    ("text", ["--text", "x" * 3000], "at most 2,000"),
+    ("text", ["--text", "dark", "--text", "light", "-n", "1"], "2 texts want a sample each"),
 ]
 
 
-@pytest.mark.parametrize(("key", "words", "says"), WRONG, ids=[f"{k}{w[0]}{i}" for i, (k, w, _) in enumerate(WRONG)])
-def test_asked_wrongly(
-    runs: dict[str, Path], key: str, words: tuple[str, str], says: str, tmp_path: Path, mulligan: Command
-) -> None:
-    line = mulligan("sample", runs[key], f"{words[0]}={words[1]}", "-o", tmp_path / "x.png").mistake()
-    assert says in line and len(line) < 400
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(("key", "words", "said"), MISTAKES)
+def test_what_cannot_be_asked_for(
+    runs: dict[str, Path], tmp_path: Path, mulligan: Command, key: str, words: list[str], said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert said in mulligan("sample", runs[key], *words).mistake()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_conditions_that_the_data_lack(pictures: Path, tmp_path: Path, mulligan: Command) -> None:
-    for words, says in (
-        (("gan_cls", "--data", "density"), "needs x as image"),
-        (("gan_cls", "--data", "characters", "--condition", "y"), "it needs y, but the data have x, tags"),
-        (("dcgan", "--data", "mnist", "--condition", "text"), "it needs text"),
-        (("dcgan", "--data", "mnist", "--condition", "colour"), "--condition"),
-    ):
-        assert says in mulligan("train", *words, "--out", tmp_path / "run").mistake()
-    assert not list(tmp_path.iterdir())
+def test_tags_that_contradict_each_other_are_refused() -> None:
+    signal = Signal("tags", (3,), (0, 1), names=("red", "blue", "long"), exclusive=(("red", "blue"),))
+    examples = torch.tensor([[0.0, 1, 1], [0, 1, 0], [0, 0, 1]])
+    rows = completed(["red"], signal, examples, 8, seed=0)
+    assert rows[:, 0].eq(1).all()
+    assert rows[:, 1].eq(0).all()  # what contradicts it is taken off
+
+
+def test_a_run_that_is_told_nothing_takes_no_condition(picture_run: Path, tmp_path: Path, mulligan: Command) -> None:
+    for words in (["--label", "dark"], ["--tags", "dark"], ["--text", "dark"]):
+        said = mulligan("sample", picture_run, *words, "-o", tmp_path / "a.png").mistake()
+        assert f"{words[0]}: this dcgan is told nothing; leave it out" in said
 
 
 def test_examples_that_are_gone_or_damaged(runs: dict[str, Path], tmp_path: Path, mulligan: Command) -> None:
-    run = shutil.copytree(runs["text"], tmp_path / "run")
-    (run / EXAMPLES).write_bytes(b"\0" * 40)
-    assert EXAMPLES in mulligan("sample", run, "-o", tmp_path / "x.png").mistake()
-    (run / EXAMPLES).unlink()
-    assert EXAMPLES in mulligan("sample", run, "-o", tmp_path / "x.png").mistake()
+    run = Path(shutil.copytree(runs["tags"], tmp_path / "run"))
+    for content in (b"no tensors", None):
+        (run / EXAMPLES).unlink() if content is None else (run / EXAMPLES).write_bytes(content)
+        assert f"{EXAMPLES} is missing or damaged" in mulligan("sample", run, "-o", tmp_path / "a.png").mistake()
 
 
-def test_latent_tools_say_that_they_work_without_conditions(
-    runs: dict[str, Path], tmp_path: Path, mulligan: Command
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dcgan", "--condition", "text", "--data", "PLAIN"], "captions.csv beside your images"),
+        (["dcgan", "--condition", "tags", "--data", "PLAIN"], "tags.csv beside your images"),
+        (["gan_cls", "--data", "PLAIN"], "this system is told what to make: it needs text or tags or y"),
+    ],
+)
+def test_data_that_lack_the_condition(
+    pictures: Path, tmp_path: Path, mulligan: Command, words: list[str], said: str
 ) -> None:
-    assert "told nothing" in mulligan("project", runs["tags"], "#1", "-o", tmp_path / "x.png").mistake()
-    walk = tmp_path / "walk.gif"
-    assert mulligan("walk", runs["text"], "--side", 2, "--steps", 2, "-o", walk).status == 0
+    plain = tmp_path / "plain"
+    shutil.copytree(pictures / "dark", plain)
+    words = [str(plain) if word == "PLAIN" else word for word in words]
+    assert said in mulligan("train", *words, "--rounds", 1, "--out", tmp_path / "run").mistake()
+    assert not (tmp_path / "run").exists()
 
 
-def test_asked_tags() -> None:
-    assert asked_tags(" Red ,hat, red,", TAGS) == ["red", "hat"]
-    with pytest.raises(Mistake, match="did you mean short"):
-        asked_tags("shrot", TAGS)
+def test_captions_that_changed_are_other_data(annotated: Path, tmp_path: Path, mulligan: Command) -> None:
+    folder, run = Path(shutil.copytree(annotated, tmp_path / "data")), tmp_path / "run"
+    words = ("gan_cls", "--data", folder, *TINY_GAN_CLS)
+    assert mulligan("train", *words, "--rounds", 2, "--out", run).status == 0
+    file = folder / "captions.csv"
+    whole = file.read_text()
+    file.write_text(whole.replace("number 2", "number 1", 1))
+    assert "is no longer the data" in mulligan("train", "--resume", run, "--rounds", 3).mistake()
+    assert "is no longer the data" in mulligan("evaluate", run).mistake()
+    file.write_text(whole)
+    assert mulligan("train", "--resume", run, "--rounds", 3).status == 0
 
 
-def test_a_conditional_run_is_evaluated_on_its_test_conditions(runs: dict[str, Path], mulligan: Command) -> None:
-    assert mulligan("evaluate", runs["y"], "-n", 64, "--json").status == 0
-    model = Model.load(runs["y"])
-    given = {"y": torch.from_numpy(np.arange(6))}
-    assert torch.equal(model.generate(6, given=given)["x"], model.generate(6, given=given)["x"])
+def test_evaluate_and_compare(runs: dict[str, Path], mulligan: Command) -> None:
+    found = {}
+    for key, run in runs.items():
+        answer = mulligan("evaluate", run, "--judge", "pixels", "--json")
+        assert answer.status == 0
+        found[key] = {metric["name"]: metric for metric in json.loads(answer.out)["metrics"]}
+    shown = found["y"]["class shown"]
+    assert shown["card"]["extractor"].startswith("linear probe on 8x8 pixels")
+    assert (shown["floor"], set(shown["baseline"])) == (1.0, {"shuffled conditions"})
+    for key, what in (("y", "classes"), ("tags", "tags"), ("text", "text")):
+        assert 0 <= found[key][f"D on mismatched {what}"]["value"] <= 1
+    assert found["y"]["diversity within a class"]["card"]["extractor"] == "8x8 pixels"
+    answer = mulligan("compare", *runs.values())
+    assert answer.status == 0
+    assert "FD (8x8 pixels)" in answer.out
+    assert "shown" not in answer.out  # of one run alone
+    assert "class shown" in mulligan("compare", runs["y"]).out
+    table = mulligan("evaluate", runs["y"], "--judge", "pixels").out
+    assert re.search(r"class shown +\S+ +1 +- +\S+ +- +higher", table)
+
+
+def test_the_report_says_what_samples_were_made_for(runs: dict[str, Path], picture_run: Path) -> None:
+    said = {"y": "dark; light", "tags": "dark, n", "text": "a dark picture number"}
+    for key, run in runs.items():
+        page = write_report(run).read_text()
+        (alt,) = re.findall(r'alt="Samples, made for: ([^"]*)"', page)
+        assert said[key] in alt
+        assert len(alt.split("; ")) == {"y": 2, "tags": 6, "text": 6}[key]
+        assert "latent space" not in page  # there is one for each condition
+    assert "made for" not in write_report(picture_run).read_text()
+
+
+def test_a_report_bears_a_run_whose_model_is_gone(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["y"], tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    page = write_report(run).read_text()
+    assert "Samples" in page
+    assert "made for" not in page
+
+
+def test_conditions_in_words() -> None:
+    assert in_words(torch.tensor(1), Signal("label", (), (0, 1), names=("cat", "dog"))) == "dog"
+    assert in_words(torch.tensor(1), Signal("label", (), (0, 4))) == "class 1"
+    tags = Signal("tags", (3,), (0, 1), names=("red", "blue", "long"))
+    assert in_words(torch.tensor([1.0, 0, 1]), tags) == "red, long"
+    text = Signal("text", (3,), (0, 2), names=("a", "girl"))
+    assert in_words(torch.tensor([1, 2, 0]), text) == "a girl"
+    assert in_words(torch.tensor([0.5, 2]), Signal("text", (2,), None)) == ""

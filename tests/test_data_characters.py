@@ -47,7 +47,7 @@ def test_pictures_and_tags() -> None:
     assert (batch["x"].min() < -0.8) and (batch["x"].max() == 1)
     assert batch["tags"].dtype == torch.float32
     assert set(batch["tags"].unique().tolist()) == {0.0, 1.0}
-    assert source.signals["tags"] == Signal("tags", (len(TAGS),), (0, 1), names=TAGS)
+    assert source.signals["tags"] == Signal("tags", (len(TAGS),), (0, 1), names=TAGS, exclusive=characters.EXCLUSIVE)
     assert source.card.credit.startswith('"Adventurer", Lisa Wischofsky; CC BY 4.0; modified')
     for group in (HAIR_COLOURS, EYE_COLOURS):
         columns = [TAGS.index(tag) for tag in group]

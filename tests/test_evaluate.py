@@ -25,6 +25,8 @@ from mulligan.tables import compare, compare_table, shown, table
 class Fake:
     """A model that makes what it is told to."""
 
+    given: tuple[str, ...] = ()
+
     def __init__(self, directory: Path, source: Source, make: Callable[[int, int], Tensor], ema: bool = True) -> None:
         self.directory, self._source, self.make, self.ema = directory, source, make, ema
         self.config: dict[str, Any] = {}
@@ -35,8 +37,11 @@ class Fake:
     def source(self) -> Source:
         return self._source
 
-    def generate(self, n: int, *, seed: int = 0) -> dict[str, Tensor]:
+    def generate(self, n: int, *, seed: int = 0, given: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         return {"x": self.make(n, seed)}
+
+    def discriminate(self, x: Tensor, c: Tensor) -> Tensor | None:
+        return None
 
 
 def real(source: Source) -> Callable[[int, int], Tensor]:

@@ -22,6 +22,7 @@ LAYERS = [
     {
         "figure",
         "evaluate",
+        "asked",
         "quick",
         "tables",
         "look",

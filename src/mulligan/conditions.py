@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from mulligan.config import nearest
-from mulligan.data.words import numbered, words
+from mulligan.data.words import LONGEST, numbered, sentence, words
 from mulligan.errors import Mistake
 from mulligan.model import Model
 from mulligan.networks import minilm
 from mulligan.signals import Signal
 
-LONGEST = 2_000  # characters of a sentence
 OPTIONS = {"y": "--label", "tags": "--tags", "text": "--text"}
 
 
@@ -61,6 +60,8 @@ def wished(
         elif tags is not None and key == "tags":
             given[key] = completed(asked_tags(tags, signal), signal, model.examples[key], n, seed)
         elif texts:
+            if n < len(texts):
+                raise Mistake(f"-n {n}: {len(texts)} texts want a sample each; ask for {len(texts)} or more")
             rows, passed_over = read_texts(texts, signal)
             given[key] = rows[torch.arange(n) * len(rows) // n]
             notes += passed_over
@@ -71,6 +72,15 @@ def _takes(model: Model) -> str:
     system = model.config["system"]
     options = [OPTIONS[key] for key in model.given if key in OPTIONS]
     return f"this {system} is told {'with ' + ' and '.join(options) if options else 'nothing'}; leave it out"
+
+
+def in_words(c: Tensor, signal: Signal) -> str:
+    """A condition as it would be asked for: a class, tags, a sentence; "" where words do not tell it."""
+    if signal.kind == "label":
+        return signal.names[int(c)] if signal.names else f"class {int(c)}"
+    if signal.kind == "tags":
+        return ", ".join(name for name, on in zip(signal.names, c.tolist(), strict=True) if on > 0)
+    return sentence(c.tolist(), signal) if signal.kind == "text" and signal.names else ""
 
 
 def class_number(word: str, signal: Signal) -> int:

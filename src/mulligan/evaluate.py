@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from mulligan import asked
 from mulligan.data import Progress, cache
 from mulligan.data.source import Source, Split, conditions
 from mulligan.data.source import evenly as rows_evenly
@@ -64,6 +65,9 @@ class Generates(Protocol):
         """Keys of a batch that say what to make."""
 
     def generate(self, n: int, *, seed: int = 0, given: dict[str, Tensor] | None = None) -> dict[str, Tensor]: ...
+
+    def discriminate(self, x: Tensor, c: Tensor) -> Tensor | None:
+        """D's logits (N,) on x told c; None if no D is told."""
 
 
 class Score(NamedTuple):
@@ -120,8 +124,11 @@ def evaluate(
     extractor = features.pick(source, judge)
     n = capped(source, n, split)
     reference, floor, trivial = _reference(source, extractor, n, split, progress)
-    given = conditions(source.splits[split], model.given, n)
-    fake = extract(extractor, samples(model, n, seed, given), n, "judging samples", progress)
+
+    def made(extractor: Extractor, n: int, given: dict[str, Tensor]) -> Tensor:
+        return extract(extractor, samples(model, n, seed, given), n, "judging samples", progress)
+
+    fake = made(extractor, n, conditions(source.splits[split], model.given, n))
     card = partial(
         Card,
         extractor=extractor.name,
@@ -138,6 +145,11 @@ def evaluate(
         about = card(metric=score.metric, n_real=used, n_fake=used)
         baselines = {baseline: trivial[name]}
         results.append(Result(name, score.value, floor[name], baselines, score.better, about, score.spread))
+    if key := next((key for key in asked.KEYS if key in model.given), None):
+        trial = asked.Trial(
+            key, source, split, extractor, reference.train, reference.real, fake, made, model.discriminate, card
+        )
+        results += trial.results()
     _record(model, results, split, time.monotonic() - started)
     return results
 

@@ -86,6 +86,18 @@ class Model:
         made = self.system.generate({k: v.to(self.system.device) for k, v in batch.items()})
         return {k: v.float().cpu().contiguous() for k, v in made.items()}
 
+    @torch.no_grad()
+    def discriminate(self, x: Tensor, c: Tensor) -> Tensor | None:
+        """D's logits (N,) on samples x that are said to be c, on the CPU; None where no D is told a condition.
+
+        D's weights are the raw ones: only what generates has a moving average.
+        """
+        ask = getattr(self.system, "discriminate", None) if getattr(self.system, "key", "") else None
+        if ask is None:
+            return None
+        device, pairs = self.system.device, zip(torch.split(x, AT_ONCE), torch.split(c, AT_ONCE), strict=True)
+        return torch.cat([ask(part.to(device), told.to(device)).float().cpu() for part, told in pairs])
+
     @property
     def given(self) -> tuple[str, ...]:
         """Keys of a batch that say what to make."""

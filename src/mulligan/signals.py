@@ -105,9 +105,9 @@ def mend(key: str) -> str:
     if key == "y":
         return "; put the images of each class in a folder of its own"
     if key == "tags":
-        return "; --data characters supplies them"
+        return "; --data characters supplies them, or a tags.csv beside your images"
     if key == "text":
-        return "; --data captions supplies it"
+        return "; --data captions supplies it, or a captions.csv beside your images"
     if key == "x2":
         return "; add --task edges, --task negative or --pair A:B"
     return ""

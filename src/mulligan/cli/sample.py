@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mulligan.cli.parsing import parse, positional
 from mulligan.config import Options
+from mulligan.errors import Mistake
 
 ASKED = ("label", "tags", "text")
 
@@ -42,6 +43,8 @@ def sample(words: list[str]) -> int:
     """
     options = parse(sample, words, [Sample])
     if options["out"].lower().endswith(".gif"):
+        if asked := next((name for name in ASKED if options[name]), None):
+            raise Mistake(f"--{asked}: a walk is asked for nothing; write a .png, a folder or .npz")
         keep = ["--overwrite"] if options["overwrite"] else []
         return walk([options["run"], "--out", options["out"], "--seed", str(options["seed"]), *keep])
     from mulligan import samples

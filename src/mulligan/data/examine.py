@@ -118,8 +118,7 @@ def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, p
     _describe(report, source)
     _find_duplicates(report, source, progress)
     _classes(report, source, conditional)
-    if "tags" in source.signals:
-        report.tags = _tag_counts(source)
+    _conditions(report, source)
     _judge(report, source)
     return report
 
@@ -142,9 +141,9 @@ def _classes(report: Report, source: Source, conditional: bool) -> None:
     if signal is not None:
         report.classes = _histogram(source, signal)
     filled = sum(n > 0 for n in report.classes.values())
-    if conditional and filled < 2:
+    if conditional and filled < 2 and not {"tags", "text"} & source.signals.keys():
         what = "no classes" if signal is None else "one class"
-        mend = "put the images of each class in a folder of its own"
+        mend = "put the images of each class in a folder of its own, or write a labels.csv"
         report.problems.append(f"{what}: a conditional system needs at least two; {mend}")
     empty = [name for name, n in report.classes.items() if n == 0]
     if empty and len(report.classes) <= 1000:
@@ -164,9 +163,24 @@ def _histogram(source: Source, signal: Signal) -> dict[str, int]:
     return dict(zip(titles, counts.tolist(), strict=True))
 
 
-def _tag_counts(source: Source) -> dict[str, int]:
-    counts = torch.stack([tags.sum(0, dtype=torch.int64) for tags in _batches(source, "tags")]).sum(0)
-    return dict(zip(source.signals["tags"].names, counts.tolist(), strict=True))
+def _conditions(report: Report, source: Source) -> None:
+    """Counts of tags, and what would be told of a sample that is nothing, or cannot be true."""
+    if "tags" in source.signals:
+        signal, tags = source.signals["tags"], torch.cat(list(_batches(source, "tags"))) > 0
+        report.tags = dict(zip(signal.names, tags.sum(0).tolist(), strict=True))
+        _warn_of(report, ~tags.any(1), "have no tag", "say what they show, or take them out")
+        for group in signal.exclusive:
+            both = tags[:, [signal.names.index(name) for name in group]].sum(1) > 1
+            _warn_of(report, both, f"have more than one of {', '.join(group)}", "at most one can be true")
+    text = source.signals.get("text")
+    if text is not None and text.range is not None:  # word numbers
+        empty = torch.cat([(numbers == 0).all(1) for numbers in _batches(source, "text")])
+        _warn_of(report, empty, "have an empty text", "say what they show, or take them out")
+
+
+def _warn_of(report: Report, rows: torch.Tensor, have: str, mend: str) -> None:
+    if n := int(rows.sum()):
+        report.warnings.append(f"{n:,} of {len(rows):,} samples {have}: {mend}")
 
 
 # --- duplicates ---------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""A folder of images as a source: decoded once into the cache, memory-mapped from there."""
+"""A folder of images as a source: decoded once into the cache, memory-mapped from there.
+
+What the user wrote about the images (annotations.py) is read at each opening, before any is decoded.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
+from mulligan.data.annotations import COLUMNS, Annotations, read_annotations
 from mulligan.data.images import SUFFIXES, UnreadableError, header, is_grey, load, quiet, shown
 from mulligan.data.source import (
     DataCard,
@@ -31,22 +35,25 @@ DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
 SKIPPED = ("__MACOSX",)
-FORM = 1  # of the cached files; another form, another cache entry
+FORM = 2  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
 
 
 def open_folder(
     root: Path, *, name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None = None
 ) -> Source:
-    """x: (N, C, size, size) in [-1, 1]; C is 1 if no image has colour, 4 with alpha, else 3; y: the class.
+    """x: (N, C, size, size) in [-1, 1]; C is 1 if no image has colour, 4 with alpha, else 3; y: the class, which is
+    its folder or what labels.csv says; tags and text where tags.csv and captions.csv say them.
 
     Raises:
-        ValueError: no two readable images, an image beyond the limits, or a cache that cannot be written.
+        ValueError: no two readable images, an image beyond the limits, annotations that do not match the images, or a
+            cache that cannot be written.
     """
     listing = find(root, name)
+    said = read_annotations(root, [file.relative for file in listing.files])
     make = partial(_make, listing, size=size, fit=fit, alpha=alpha, progress=progress)
     family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, size, fit, alpha)).encode()])}-"
-    load = partial(_load, root=root, listing=listing)
+    load = partial(_load, root=root, listing=listing, said=said)
     return cache.opened(family + listing.key(), make, load, family=family)
 
 
@@ -119,7 +126,7 @@ def _walk(root: Path, name: str, notes: list[str]) -> tuple[list[Path], Counter[
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
         for file in sorted(files):
             path = Path(place) / file
-            if file.startswith(".") or not path.is_file():
+            if file.startswith(".") or not path.is_file() or (path.parent == root and file in COLUMNS):
                 continue
             if path.suffix.lower() in SUFFIXES:
                 paths.append(path)
@@ -207,22 +214,23 @@ def read_headers(files: list[Found]) -> Headers:
 def _make(
     listing: Listing, place: Path, *, size: int | None, fit: Fit, alpha: bool, progress: Progress | None
 ) -> dict[str, Any]:
-    """Fill a cache entry: x.npy, y.npy, split.npy; returns its meta.json."""
+    """Fill a cache entry: x.npy, of which file each image is, split.npy; returns its meta.json."""
     with quiet():
         heads = read_headers(listing.files)
         _enough(len(heads.good), listing.name, heads.unreadable)
         side = size or default_size(float(np.median([min(s) for s in heads.sizes])))
         decode = partial(_decode, size=side, fit=fit, alpha=alpha)
-        labels, grey = _write_images(place / "x.npy", heads, decode, side, 4 if alpha else 3, progress)
-    _enough(len(labels), listing.name, heads.unreadable)
+        written, grey = _write_images(place / "x.npy", heads, decode, side, 4 if alpha else 3, progress)
+    _enough(len(written), listing.name, heads.unreadable)
     if all(grey) and not alpha:
         _to_grey(place / "x.npy")
     x = np.load(place / "x.npy", mmap_mode="r")
     keys = content_keys(x)
     split, few = split_by_content(keys)
-    np.save(place / "y.npy", np.array(labels, np.int64))
+    number = {file: i for i, file in enumerate(listing.files)}
+    np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
     np.save(place / "split.npy", split)
-    labelled = [label.to_bytes(8, "little", signed=True) for label in labels]
+    labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
     return {
         "source": listing.name,
         "fingerprint": fingerprint([repr(x.shape).encode(), *keys, *labelled]),
@@ -244,9 +252,9 @@ def _decode(file: Found, *, size: int, fit: Fit, alpha: bool) -> Array | Unreada
 
 def _write_images(
     path: Path, heads: Headers, decode: Any, side: int, channels: int, progress: Progress | None
-) -> tuple[list[int], list[bool]]:
-    """Decode and write in order; the labels and whether it is grey, for each image written."""
-    labels: list[int] = []
+) -> tuple[list[Found], list[bool]]:
+    """Decode and write in order; the file and whether it is grey, for each image written."""
+    written: list[Found] = []
     grey: list[bool] = []
     threads = min(4, os.cpu_count() or 1)  # Pillow decodes outside Python's lock
     with (
@@ -260,11 +268,11 @@ def _write_images(
                     heads.unreadable[shown(file.relative)] = str(image)
                     continue
                 out.append(image)
-                labels.append(file.label)
+                written.append(file)
                 grey.append(is_grey(image))
             if progress is not None:
                 progress("decoding images", start + len(files), len(heads.good))
-    return labels, grey
+    return written, grey
 
 
 def _enough(n: int, name: str, unreadable: dict[str, str]) -> None:
@@ -288,26 +296,31 @@ def _to_grey(path: Path) -> None:
 # --- opening ------------------------------------------------------------------------------------------------
 
 
-def _load(place: Path, root: Path, listing: Listing) -> Source:
+def _load(place: Path, root: Path, listing: Listing, said: Annotations) -> Source:
     meta = cache.meta(place)
     x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
-    y = np.load(place / "y.npy", allow_pickle=False)
+    files = np.load(place / "files.npy", allow_pickle=False)
     split = np.load(place / "split.npy", allow_pickle=False)
-    if not len(x) == len(y) == len(split):
+    if not len(x) == len(files) == len(split):
         raise Mistake("the parts of the cache entry differ in length")
     arrays, signals = {"x": x}, {"x": Signal("image", tuple(x.shape[1:]))}
-    if listing.classes:
-        arrays["y"] = y
+    notes = [*listing.notes, *said.notes]
+    if listing.classes and "y" not in said.arrays:
+        arrays["y"] = np.array([listing.files[i].label for i in files], np.int64)
         last = len(listing.classes) - 1
         signals["y"] = Signal("label", (), (0, last), names=tuple(map(shown, listing.classes)))
+    elif listing.classes:
+        notes.append("The classes are those of labels.csv, not the folders.")
+    arrays |= {key: array[files] for key, array in said.arrays.items()}
+    signals |= said.signals
     name = shown(root.resolve().name)
     return Source(
         name=name,
         signals=signals,
         **array_splits(arrays, split),
-        fingerprint=meta["fingerprint"],
+        fingerprint=_fingerprint(meta["fingerprint"], arrays, said),
         card=DataCard(name, "licence not stated", "authors not stated", f"resized to {x.shape[2]} px"),
-        notes=[*listing.notes, *meta["notes"], *_notes(meta, len(x), x.shape[2])],
+        notes=[*notes, *meta["notes"], *_notes(meta, len(x), x.shape[2])],
         facts={
             **meta["facts"],
             "unreadable": meta["unreadable"],
@@ -315,6 +328,12 @@ def _load(place: Path, root: Path, listing: Listing) -> Source:
             "size": x.shape[2],
         },
     )
+
+
+def _fingerprint(images: str, arrays: dict[str, Array], said: Annotations) -> str:
+    """Of the images and what is said of them; of images alone as it always was."""
+    parts = [b for key, s in said.signals.items() for b in (repr((key, s.names)).encode(), arrays[key].tobytes())]
+    return fingerprint([images.encode(), *parts]) if parts else images
 
 
 def _notes(meta: dict[str, Any], n: int, size: int) -> list[str]:

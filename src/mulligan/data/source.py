@@ -98,8 +98,16 @@ def conditions(split: Split, keys: Sequence[str], n: int) -> dict[str, Tensor]:
     """What an even spread of n real samples are told of, by key."""
     if not keys:
         return {}
-    rows = split.fetch(evenly(split, n))
-    return {key: rows[key] for key in keys}
+    parts = []
+    for index in in_parts(evenly(split, n)):
+        rows = split.fetch(index)
+        parts.append({key: rows[key] for key in keys})  # x is let go of
+    return {key: torch.cat([part[key] for part in parts]) for key in keys}
+
+
+def in_parts(index: npt.NDArray[np.int64], at_once: int = 1000) -> list[npt.NDArray[np.int64]]:
+    """Row numbers in parts that can be fetched at once."""
+    return [index[start : start + at_once] for start in range(0, len(index), at_once)]
 
 
 def to_tensor(rows: Array) -> Tensor:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mulligan.signals import Signal
 
+LONGEST = 2_000  # characters of a sentence
 WORD = re.compile(r"\w+")
 
 

@@ -37,6 +37,22 @@ def share_shown(on: Tensor, asked: Tensor) -> float:
     return float((on & asked).sum() / asked.sum())
 
 
+def share_complete(on: Tensor, asked: Tensor) -> float:
+    """The share of samples that show all that they were asked for; arguments as of `share_shown`, NaN of no sample."""
+    return float((on | (asked <= 0)).all(1).float().mean())
+
+
+def agreement(on: Tensor, asked: Tensor) -> Tensor:
+    """Of each sample the share (N,) of what it was asked for that it shows; arguments as of `share_shown`."""
+    asked = asked > 0
+    return (on & asked).sum(1) / asked.sum(1).clamp(min=1)
+
+
+def preferred(own: Tensor, other: Tensor) -> float:
+    """How often own (N,) exceeds other (N,), row by row; ties count half, so that 0.5 is chance."""
+    return float(((own > other).double() + (own == other).double() / 2).mean())
+
+
 def diversity_ratio(fake: Tensor, real: Tensor, fake_groups: Tensor, real_groups: Tensor) -> float:
     """Mean distance between two samples of one group over that between two real ones, averaged over groups.
 
@@ -49,7 +65,7 @@ def diversity_ratio(fake: Tensor, real: Tensor, fake_groups: Tensor, real_groups
         real_groups: (M,), likewise; groups with fewer than two samples on either side are passed over.
     """
     ratios = []
-    for group in set(real_groups.tolist()):
+    for group in sorted(set(real_groups.tolist())):
         sides = (fake[fake_groups == group], real[real_groups == group])
         if min(map(len, sides)) >= 2:
             ours, theirs = (float(torch.pdist(side.double()).mean()) for side in sides)

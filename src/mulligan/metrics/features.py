@@ -16,6 +16,7 @@ from mulligan.data.characters import TAGS
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
 from mulligan.metrics import digits, efficientnet, inception, tags
+from mulligan.metrics.agreement import tags_read
 
 
 class Extractor(ABC):
@@ -119,6 +120,12 @@ class Characters(Extractor):
 
     def features(self, x: Tensor) -> Tensor:
         return self.judge.features(resized(in_colour(x), tags.SIDE))
+
+    def tags_read(self, features: Tensor) -> Tensor:
+        """What the judge reads, from its features (N, 96): bool (N, T), of hair and eye colours one each."""
+        with torch.inference_mode():
+            logits: Tensor = self.judge.head(features)
+        return tags_read(logits.clone(), TAGS, tags.GROUPS[:2])
 
 
 class EfficientNet(Extractor):

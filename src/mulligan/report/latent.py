@@ -36,8 +36,9 @@ MAX_SECONDS = 2.5
 
 
 def latent(run: Record) -> str:
-    """The section; nothing for points, unfinished runs, and whatever cannot be drawn: a report never fails of it."""
-    if not run.finished or group(run.part("signals"), "x").get("kind") != "image":
+    """The section; nothing for points, unfinished runs, systems that are told what to make (they have a latent space
+    for each condition), and whatever cannot be drawn: a report never fails of it."""
+    if run.told or not run.finished or group(run.part("signals"), "x").get("kind") != "image":
         return ""
     try:
         figures = _figures(Model.load(run.path))

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from mulligan.report.record import Record, spread
+from mulligan.report.wishes import wishes
 
 N_LOOKS = 6  # pictures shown of a training
 _BIG, _SMALL = 1000, 400  # px; larger looks are made smaller, so that the page stays light
@@ -27,7 +28,7 @@ def looks(run: Record) -> str:
     strip = f"<div class=earlier>{earlier}</div>" if earlier else ""
     return (
         f"<section><h2>Samples</h2><p class=note>The same latents at every look; newest first.</p>"
-        f'<div class="looks{"" if earlier else " one"}">{newest}{strip}</div></section>'
+        f'<div class="looks{"" if earlier else " one"}">{newest}{strip}</div>{wishes(run)}</section>'
     )
 
 

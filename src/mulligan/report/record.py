@@ -11,6 +11,7 @@ from typing import Any
 
 from mulligan.errors import Mistake
 from mulligan.figure import Snapshot
+from mulligan.model import EXAMPLES
 from mulligan.report.values import last_part
 from mulligan.rundir import RunDir
 
@@ -53,6 +54,11 @@ class Record:
     @property
     def finished(self) -> bool:
         return any(event.get("kind") == "finish" for event in self.events[-8:])
+
+    @property
+    def told(self) -> bool:
+        """Whether its system is told what to make."""
+        return (self.path / EXAMPLES).is_file()
 
     @property
     def source(self) -> str:
