@@ -1,4 +1,4 @@
-"""Whole commands of systems that are told what to make: train, sample, evaluate, compare, report; and every mistake."""
+"""Whole commands of systems that are told what to make, with annotated images of the user's own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 
 from conftest import TINY_DCGAN, Command, draw_pictures
 from mulligan import cli
-from mulligan.conditions import completed, in_words, wished
-from mulligan.model import EXAMPLES, Model
+from mulligan.conditions import in_words, wished
+from mulligan.model import Model
 from mulligan.report import write_report
 from mulligan.samples import read_provenance
 from mulligan.signals import Signal
@@ -83,26 +83,13 @@ def test_several_texts_share_the_samples_a_row_each(runs: dict[str, Path], tmp_p
     assert not torch.equal(given[0], given[3])
 
 
-def test_words_that_are_not_known_are_named(runs: dict[str, Path], tmp_path: Path, mulligan: Command) -> None:
-    answer = mulligan("sample", runs["text"], "-n", 2, "--text", "a dark zebra", "-o", tmp_path / "a.png")
-    assert answer.status == 0
-    assert answer.err == "mulligan: words that the model was not trained on are passed over: zebra\n"
-
-
 MISTAKES = [
     ("y", ["--label", "lihgt"], "did you mean light?"),
     ("y", ["--label", "2"], "there are: dark, light"),
-    ("y", ["--label", "-1"], "--label"),
-    ("y", ["--label", "٣"], "there is no such class"),
-    ("y", ["--tags", "dark"], "told with --label"),
-    ("y", ["--text", "dark"], "told with --label"),
+    ("y", ["--label", "\u0663"], "there is no such class"),
     ("y", ["--label", "light", "-o", "a.gif"], "--label: a walk"),
     ("tags", ["--tags", "drak"], "did you mean dark?"),
-    ("tags", ["--tags", " , "], "name some tags"),
     ("tags", ["--label", "dark"], "told with --tags"),
-    ("text", ["--text", ""], "--text is empty"),
-    ("text", ["--text", "zebras lihgt"], "was trained on none of these words"),
-    ("text", ["--text", "x" * 3000], "at most 2,000"),
     ("text", ["--text", "dark", "--text", "light", "-n", "1"], "2 texts want a sample each"),
 ]
 
@@ -117,25 +104,10 @@ def test_what_cannot_be_asked_for(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tags_that_contradict_each_other_are_refused() -> None:
-    signal = Signal("tags", (3,), (0, 1), names=("red", "blue", "long"), exclusive=(("red", "blue"),))
-    examples = torch.tensor([[0.0, 1, 1], [0, 1, 0], [0, 0, 1]])
-    rows = completed(["red"], signal, examples, 8, seed=0)
-    assert rows[:, 0].eq(1).all()
-    assert rows[:, 1].eq(0).all()  # what contradicts it is taken off
-
-
 def test_a_run_that_is_told_nothing_takes_no_condition(picture_run: Path, tmp_path: Path, mulligan: Command) -> None:
     for words in (["--label", "dark"], ["--tags", "dark"], ["--text", "dark"]):
         said = mulligan("sample", picture_run, *words, "-o", tmp_path / "a.png").mistake()
         assert f"{words[0]}: this dcgan is told nothing; leave it out" in said
-
-
-def test_examples_that_are_gone_or_damaged(runs: dict[str, Path], tmp_path: Path, mulligan: Command) -> None:
-    run = Path(shutil.copytree(runs["tags"], tmp_path / "run"))
-    for content in (b"no tensors", None):
-        (run / EXAMPLES).unlink() if content is None else (run / EXAMPLES).write_bytes(content)
-        assert f"{EXAMPLES} is missing or damaged" in mulligan("sample", run, "-o", tmp_path / "a.png").mistake()
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def diversity_ratio(fake: Tensor, real: Tensor, fake_groups: Tensor, real_groups
         real_groups: (M,), likewise; groups with fewer than two samples on either side are passed over.
     """
     ratios = []
-    for group in sorted(set(real_groups.tolist())):
+    for group in set(real_groups.tolist()):
         sides = (fake[fake_groups == group], real[real_groups == group])
         if min(map(len, sides)) >= 2:
             ours, theirs = (float(torch.pdist(side.double()).mean()) for side in sides)
