@@ -188,14 +188,11 @@ def side_by_side(contestants: list[Contestant], folder: Path) -> None:
     for c in contestants:
         with c.shown():
             lines[c.case.name] = c.generate(N)
-    first, *others = (
-        [
-            tile(x, words)
-            for x, words in zip(images, sentences if name == "data" else [name] + [""] * SHOWN, strict=False)
-        ]
+    rows_shown = [
+        list(map(tile, images[:SHOWN], sentences if name == "data" else [name, *[""] * (SHOWN - 1)]))
         for name, images in lines.items()
-    )
-    sheet([first, *others]).quantize(128).save(folder / "text-to-image.png")
+    ]
+    sheet(rows_shown).quantize(128).save(folder / "text-to-image.png")
 
 
 QUESTION = Question(

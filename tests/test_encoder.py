@@ -32,7 +32,8 @@ PUBLISHED = {
     "": (-0.11883835, 0.04829856, -0.00254805, -0.01101118, 0.05195070, 0.01029179),
 }
 FEW = {"train": (0, 48), "held_out": (48, 72), "test": (72, 96)}
-TINY = ("--data", "captions", "--size", "16", "--encoder", "minilm", "--batch", "4", "--width", "4", "--z-dim", "4")  # fmt: skip
+TINY = ("--data", "captions", "--size", "16", "--encoder", "minilm", "--batch", "4", "--width", "4",
+        "--z-dim", "4")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
