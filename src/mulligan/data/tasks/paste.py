@@ -1,0 +1,104 @@
+"""Drawn characters pasted onto photos, with the mask of where, and another background to draw into.
+
+    x = mask * object + (1 - mask) * its own background
+
+A batch holds x, mask, and `background`, which is another crop of a photo and has nothing to do with x: what a system
+draws into it is in no batch (Park et al. 2018, https://arxiv.org/abs/1805.01123, section 4). Photos of training are not
+those of testing. Where a character stands, and on what, follows from its row alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from mulligan.data import Progress, photos
+from mulligan.data.cutouts import extent, open_cutouts
+from mulligan.data.source import Array, ArraySplit, Head, Source, Split, fingerprint, to_tensor
+from mulligan.errors import Mistake
+from mulligan.signals import Signal
+
+CROPS = {"train": 4_000, "held_out": 500, "test": 500}  # of the photos of a split
+SEED = 13
+
+
+class Pasted(Split):
+    """Rows of characters, each pasted somewhere onto some crop.
+
+    Args:
+        rest: what else is known of the rows.
+        cutouts: uint8 (N, 4, S, S), of all characters.
+        crops: uint8 (K, 3, S, S), what they are pasted onto.
+    """
+
+    def __init__(self, rest: ArraySplit, cutouts: Array, crops: Array) -> None:
+        self.rest, self.cutouts, self.crops = rest, cutouts, crops
+        state = np.random.RandomState(SEED)
+        n, k = len(cutouts), len(crops)
+        self.own = state.randint(k, size=n)
+        self.other = (self.own + state.randint(1, k, size=n)) % k  # never the same
+        self.places = state.random_sample((n, 2))
+
+    def __len__(self) -> int:
+        return len(self.rest)
+
+    def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        rows = self.rest.rows[index]
+        objects = np.stack([placed(self.cutouts[row], self.places[row]) for row in rows])
+        x, mask = pasted(objects, self.crops[self.own[rows]])
+        made = {"x": x, "mask": mask, "background": self.crops[self.other[rows]]}
+        return {**{key: to_tensor(array) for key, array in made.items()}, **self.rest.fetch(index)}
+
+
+def placed(cutout: Array, place: Array) -> Array:
+    """A cut-out (4, S, S) moved out of its corner to a place (2,) in [0, 1), down and across, whole in the frame."""
+    room = [cutout.shape[1] - extent(cutout[3], axis)[1] for axis in (0, 1)]
+    moved: Array = np.roll(cutout, [int(u * (r + 1)) for u, r in zip(place, room, strict=True)], (1, 2))
+    return moved
+
+
+def pasted(objects: Array, backgrounds: Array) -> tuple[Array, Array]:
+    """Objects (N, 4, S, S) on backgrounds (N, 3, S, S): x (N, 3, S, S) and mask (N, 1, S, S), all uint8."""
+    colours, mask = objects[:, :3].astype(np.float32), objects[:, 3:]
+    share = mask / np.float32(255)
+    x = share * colours + (1 - share) * backgrounds
+    return (x + 0.5).astype(np.uint8), mask
+
+
+def derive(source: Source, progress: Progress | None = None) -> Source:
+    """x: pasted characters; mask: where; background: what else to draw into.
+
+    Raises:
+        ValueError: the source holds no drawn characters, or a package is missing.
+    """
+    if source.name not in ("captions", "characters"):
+        raise Mistake(f"--task paste: cuts out drawn characters, not {source.name}; use --data captions")
+    _, side, _ = source.signals["x"].shape
+    assert side is not None
+    splits = {name: _rows_of(split) for name, split in source.splits.items()}
+    images = {name: [photos.read(photo) for photo in names] for name, names in photos.PHOTOS.items()}
+    cutouts = open_cutouts(side, splits["train"].arrays["tags"], progress)
+    crops = {name: photos.crops(images[name], n, side, i) for i, (name, n) in enumerate(CROPS.items())}
+    pasted_splits = {name: Pasted(split, cutouts, crops[name]) for name, split in splits.items()}
+    x = source.signals["x"]
+    return replace(
+        source,
+        signals={**source.signals, "mask": Signal("mask", (1, side, side)), "background": x},
+        train=pasted_splits["train"],
+        held_out=pasted_splits["held_out"],
+        test=pasted_splits["test"],
+        fingerprint=fingerprint([source.fingerprint.encode(), b"paste", *(c.tobytes() for c in crops.values())]),
+        card=replace(source.card, changes=f"{source.card.changes}; pasted onto {photos.CREDIT}"),
+    )
+
+
+def _rows_of(split: Split) -> ArraySplit:
+    """A split of characters without its pictures."""
+    if isinstance(split, Head):
+        whole = _rows_of(split.split)
+        return ArraySplit(whole.arrays, whole.rows[: split.n])
+    assert isinstance(split, ArraySplit), split
+    return ArraySplit({key: array for key, array in split.arrays.items() if key != "x"}, split.rows)
