@@ -34,9 +34,9 @@ from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 from scorer import Scorer, train_scorer
 
 SECONDS = 180.0
-EPOCHS = 8  # of the reader
+EPOCHS = 16  # of the reader
 SEEDS = (0, 1, 2)
-CONTESTANTS: dict[str, Json] = {"mcgan": {}, "gan_cls": {"batch": 32}}
+CONTESTANTS: dict[str, Json] = {"mcgan": {}, "gan_cls": {}}
 SIDE = 32
 N = 1_000
 PICTURES = 8

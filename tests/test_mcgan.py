@@ -41,13 +41,19 @@ class Constant(nn.Module):
         super().__init__()
         self.says = match, image, mask
 
-    def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        match, _, mask_ = self.says
-        return torch.full((len(c),), match), torch.full((len(x),), mask_)
+    def read(self, c: Tensor) -> Tensor:
+        return c.float()
+
+    def pair(self, x: Tensor, mask: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        match, _, fits = self.says
+        return torch.full((len(code),), match), torch.full((len(x),), fits)
+
+    def judge(self, x: Tensor, mask: Tensor, code: Tensor) -> Heads:
+        match, fits = self.pair(x, mask, code)
+        return Heads(match, torch.full((len(x),), self.says[1]), fits)
 
     def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
-        match, mask_ = self.pair(x, mask, c)
-        return Heads(match, torch.full((len(x),), self.says[1]), mask_)
+        return self.judge(x, mask, c)
 
 
 def test_what_each_head_is_to_say_of_each_input() -> None:
@@ -79,28 +85,23 @@ def test_the_same_sentence_is_no_mismatch() -> None:
 
 
 def test_d_sees_each_input_of_the_table_once() -> None:
-    """Real with its own sentence and mask, with another's sentence, with another's mask, and what G made."""
+    """What G made; real with its own sentence and with another's; real with another's mask."""
     s = system()
     seen: list[tuple[Tensor, ...]] = []
-    whole, pair = s.D.forward, s.D.pair
+    pair = s.D.pair
 
-    def of_all(x: Tensor, mask: Tensor, c: Tensor) -> Heads:
-        seen.append((x, mask, c))
-        return whole(x, mask, c)  # type: ignore[no-any-return]
+    def watched(x: Tensor, mask: Tensor, code: Tensor) -> Any:
+        seen.append((x, mask, code))
+        return pair(x, mask, code)
 
-    def of_two(x: Tensor, mask: Tensor, c: Tensor) -> Any:
-        seen.append((x, mask, c))
-        return pair(x, mask, c)
-
-    s.D.forward, s.D.pair = of_all, of_two
+    s.D.pair = watched
     batch = batch_of(s)
     s.d_loss(batch)
-    real, misfit = next(a for a in seen if len(a[2]) == 12), seen[-1]
-    assert torch.equal(real[0], batch["x"]) and torch.equal(real[1], batch["mask"])
-    assert torch.equal(real[2], torch.cat([batch["text"], batch["text"].roll(1, 0)]))
-    assert torch.equal(misfit[0], batch["x"]) and torch.equal(misfit[1], batch["mask"].roll(1, 0))
-    fake = seen[0]
-    assert torch.equal(fake[2], batch["text"]) and not torch.equal(fake[0], batch["x"])
+    x, mask, code = batch["x"], batch["mask"], s.D.read(batch["text"])
+    made, real, misfit = seen
+    assert torch.equal(made[2], code) and not torch.equal(made[0], x) and not torch.equal(made[1], mask)
+    assert all(map(torch.equal, real, (x, mask, torch.cat([code, code.roll(1, 0)]))))
+    assert all(map(torch.equal, misfit, (x, mask.roll(1, 0), code)))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_d_judges_several_sentences_at_once_as_one_by_one() -> None:
     batch = batch_of(system())
     x, mask, c = batch["x"], batch["mask"], batch["text"]
     with torch.no_grad():
-        both = D(x, mask, torch.cat([c, c.flip(0)]))
+        both = D.judge(x, mask, torch.cat([D.read(c), D.read(c.flip(0))]))
         one, two = D(x, mask, c), D(x, mask, c.flip(0))
     assert torch.allclose(both.match, torch.cat([one.match, two.match]), atol=1e-6)
     assert torch.allclose(both.image, one.image, atol=1e-6) and torch.allclose(both.mask, one.mask, atol=1e-6)

@@ -10,10 +10,10 @@ D has three heads: on image, mask and sentence (weight 2), on the image alone (2
 to 1 or 0 (LSGAN), on four kinds of input:
 
                                               image, mask, sentence     image     image, mask
-    real x, its mask m, its sentence t                  1                 1            1
-    the same with the sentence of another               0                 1            1
-    the same with the mask of another                   0                 1            0
-    G(z, t, b), a background b of no sample             0                 0            0
+    real x, its mask, its sentence t                    1                 1            1
+    the same with the sentence of another               0
+    the same with the mask of another                   0                              0
+    G(z, t, b), a background b of its own               0                 0            0
 
     G minimises   the same with 1 for all that it made
                   + 15 mean |(x' - b) * outside|     outside: what G's own mask m' leaves to b, less a rim
@@ -26,8 +26,8 @@ Reference code: github.com/HYOJINPARK/MC_GAN.
 Differs: G and D each learn to read the sentence, where D there is told the mean of G's code, of a sentence that an
 encoder trained before has read. Blocks at 4, 8 ... px up to half the side, with half the reference's maps inside, and
 transposed convolutions behind them, which can put back the pixels that the background's encoder packed away; there
-nearest neighbours are enlarged. A real image counts once in each head for each of the table's rows that needs it to be
-looked at again, there once a row. The rim is one pixel, there two of 128. Widths for a CPU.
+nearest neighbours are enlarged. Where the table has nothing the reference asks for 1 once more. The rim is one pixel,
+there two of 128. Widths are for a CPU.
 """
 
 from __future__ import annotations
@@ -122,16 +122,16 @@ class MCGAN(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         fake = self.D(*self.fake_for_d(batch))  # apart from the reals: BatchNorm must not see them mixed
         x, mask, c = self.real(batch)
-        other = c.roll(1, 0)
-        real = self.D(x, mask, torch.cat([c, other]))  # looked at once for both sentences
+        code = self.D.read(c)
+        real = self.D.judge(x, mask, torch.cat([code, code.roll(1, 0)]))  # looked at once for both sentences
         match, mismatch = real.match.chunk(2)
-        misfit = self.D.pair(x, mask.roll(1, 0), c)
-        differs = (c != other).view(len(c), -1).any(1)
+        misfit, wrong_mask = self.D.pair(x, mask.roll(1, 0), code)
+        differs = (c != c.roll(1, 0)).view(len(c), -1).any(1)
         w = self.weights
         return {
             "real": w["match"] * to(match, 1) + w["image"] * to(real.image, 1) + w["mask"] * to(real.mask, 1),
             "mismatch": w["match"] * (losses.wide(mismatch).square() * differs).sum() / differs.sum().clamp(min=1),
-            "misfit": w["match"] * to(misfit[0], 0) + w["mask"] * to(misfit[1], 0),
+            "misfit": w["match"] * to(misfit, 0) + w["mask"] * to(wrong_mask, 0),
             "fake": w["match"] * to(fake.match, 0) + w["image"] * to(fake.image, 0) + w["mask"] * to(fake.mask, 0),
         }
 
@@ -228,10 +228,7 @@ class Synthesis(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(x (N, C, S, S), mask (N, 1, S, S), c) -> `Heads`: DCGAN's down to the last map, once for x and once for both.
-
-    c may have k N rows: then each pair is judged with k sentences.
-    """
+    """(x (N, C, S, S), mask (N, 1, S, S), c) -> `Heads`: DCGAN's down to the last map, once for x and once for both."""
 
     def __init__(self, shape: tuple[int | None, ...], told: Signal, code: int, width: int) -> None:
         super().__init__()
@@ -247,13 +244,21 @@ class Discriminator(nn.Module):
         self.apply(init_normal)
         self.reader = reader(told, code)
 
-    def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, c: Tensor) -> Tensor:
+        """The code (N, code) of a condition."""
+        return leaky_relu(self.reader(c), 0.2)
+
+    def pair(self, x: Tensor, mask: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """What the two heads say that see image and mask."""
         h = self.of_pair(torch.cat([x, mask], 1))
-        code = leaky_relu(self.reader(c), 0.2)[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])
-        joined = self.join(torch.cat([h.repeat(len(c) // len(h), 1, 1, 1), code], 1))
+        beside = code[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])
+        joined = self.join(torch.cat([h.repeat(len(code) // len(h), 1, 1, 1), beside], 1))
         return self.match(leaky_relu(joined, 0.2)).flatten(), self.mask(h).flatten()
 
+    def judge(self, x: Tensor, mask: Tensor, code: Tensor) -> Heads:
+        """With k N codes each pair is judged with k sentences."""
+        match, fits = self.pair(x, mask, code)
+        return Heads(match, self.of_image(x).flatten(), fits)
+
     def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
-        match, mask_ = self.pair(x, mask, c)
-        return Heads(match, self.of_image(x).flatten(), mask_)
+        return self.judge(x, mask, self.read(c))
