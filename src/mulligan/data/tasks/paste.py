@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mulligan.data import Progress, photos
-from mulligan.data.cutouts import extent, open_cutouts
+from mulligan.data.cutouts import SCALE, extent, open_cutouts
 from mulligan.data.source import Array, ArraySplit, Head, Source, Split, fingerprint, to_tensor
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
@@ -40,7 +40,7 @@ class Pasted(Split):
         n, k = len(cutouts), len(crops)
         self.own = state.randint(k, size=n)
         self.other = (self.own + state.randint(1, k, size=n)) % k  # never the same
-        self.places = state.random_sample((n, 2))
+        self.places = state.random_sample((2, n, 2)).mean(0)  # anywhere, more often near the middle
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -90,7 +90,7 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
         train=pasted_splits["train"],
         held_out=pasted_splits["held_out"],
         test=pasted_splits["test"],
-        fingerprint=fingerprint([source.fingerprint.encode(), b"paste", *(c.tobytes() for c in crops.values())]),
+        fingerprint=fingerprint([f"paste {SEED} {SCALE} {source.fingerprint}".encode(), *map(bytes, crops.values())]),
         card=replace(source.card, changes=f"{source.card.changes}; pasted onto {photos.CREDIT}"),
     )
 
