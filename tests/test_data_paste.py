@@ -19,6 +19,7 @@ from mulligan.data.characters import TAGS, character
 from mulligan.data.source import Source
 from mulligan.data.tasks import paste
 from mulligan.metrics import features
+from mulligan.networks import minilm
 from mulligan.signals import Signal
 
 SIZE = 24
@@ -58,7 +59,7 @@ def test_the_mask_is_what_the_renderer_covers() -> None:
 def test_a_picture_is_the_object_on_its_background() -> None:
     """x = mask * object + (1 - mask) * background, to half an 8-bit level."""
     for split in pasted().splits.values():
-        batch, rows = everything(split), split.rest.rows  # type: ignore[attr-defined]
+        batch, rows = everything(split), split.rows  # type: ignore[attr-defined]
         own = torch.from_numpy(split.crops[split.own[rows]]).float()  # type: ignore[attr-defined]
         share, x = levels(batch["mask"]) / 255, levels(batch["x"])
         assert torch.equal(x.masked_select(share == 0), own.masked_select(share == 0)), "nothing is left of an object"
@@ -153,6 +154,16 @@ def test_the_given_background_is_never_that_of_the_picture() -> None:
         behind = (batch["mask"] == -1).expand_as(batch["x"])
         same = ((batch["x"] == batch["background"]) & behind).flatten(1).sum(1) == behind.flatten(1).sum(1)
         assert not same.any()
+
+
+def test_sentences_read_by_a_frozen_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows keep their characters under whatever stands between: here sentences as embeddings."""
+    monkeypatch.setattr(minilm, "check", lambda: None)
+    monkeypatch.setattr(minilm, "encode", lambda said: torch.tensor([[float(len(s))] * 384 for s in said]))
+    whole = open_source("captions", size=SIZE, task="paste")
+    source = open_source("captions", size=SIZE, task="paste", encoder="minilm", limit=5)
+    assert torch.equal(everything(source.train)["x"], everything(whole.train)["x"][:5])
+    assert everything(source.train)["text"].shape == (5, 384)
 
 
 def test_limit_leaves_the_first_rows() -> None:

@@ -13,28 +13,26 @@ from typing import Any
 import numpy as np
 
 from mulligan.data import Progress, cache
-from mulligan.data.characters import TAGS, character, drawer, entry
+from mulligan.data.characters import TAGS, cached, character, drawer, entry
 from mulligan.data.source import Array, fingerprint
 from mulligan.errors import Mistake
 
 SCALE = 0.72  # of the size that characters have in a frame of their own: about two thirds of the side with their hair
 
 
-def open_cutouts(size: int, tags: Array, progress: Progress | None = None) -> Array:
+def open_cutouts(size: int, progress: Progress | None = None) -> Array:
     """uint8 (N, 4, size, size), memory-mapped: colours and transparency, each character in the upper left corner.
 
     Args:
         size: side of the frame in pixels.
-        tags: (N, T) of the characters, in the order of `open_characters`.
         progress: told how far the drawing is.
 
     Raises:
         ValueError: a package to draw with is missing, or the cache cannot be written.
     """
-    make, load = (
-        partial(_make, size=size, tags=tags, progress=progress),
-        partial(_load, shape=(len(tags), 4, size, size)),
-    )
+    tags = np.load(cached(size, progress) / "tags.npy", allow_pickle=False)
+    make = partial(_make, size=size, tags=tags, progress=progress)
+    load = partial(_load, shape=(len(tags), 4, size, size))
     family = f"cutouts-{size}-"
     return cache.opened(family + fingerprint([f"{entry(size)} {SCALE}".encode()]), make, load, family=family)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mulligan.data import Progress, photos
 from mulligan.data.cutouts import SCALE, extent, open_cutouts
+from mulligan.data.encoder import Encoded
 from mulligan.data.source import Array, ArraySplit, Head, Source, Split, fingerprint, to_tensor
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
@@ -29,13 +30,14 @@ class Pasted(Split):
     """Rows of characters, each pasted somewhere onto some crop.
 
     Args:
-        rest: what else is known of the rows.
+        split: the characters on white, with all else that is known of them.
         cutouts: uint8 (N, 4, S, S), of all characters.
         crops: uint8 (K, 3, S, S), what they are pasted onto.
     """
 
-    def __init__(self, rest: ArraySplit, cutouts: Array, crops: Array) -> None:
-        self.rest, self.cutouts, self.crops = rest, cutouts, crops
+    def __init__(self, split: Split, cutouts: Array, crops: Array) -> None:
+        self.split, self.cutouts, self.crops = split, cutouts, crops
+        self.rows = rows_of(split)
         state = np.random.RandomState(SEED)
         n, k = len(cutouts), len(crops)
         self.own = state.randint(k, size=n)
@@ -43,14 +45,22 @@ class Pasted(Split):
         self.places = state.random_sample((2, n, 2)).mean(0)  # anywhere, more often near the middle
 
     def __len__(self) -> int:
-        return len(self.rest)
+        return len(self.split)
 
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        rows = self.rest.rows[index]
+        rows = self.rows[index]
         objects = np.stack([placed(self.cutouts[row], self.places[row]) for row in rows])
         x, mask = pasted(objects, self.crops[self.own[rows]])
         made = {"x": x, "mask": mask, "background": self.crops[self.other[rows]]}
-        return {**{key: to_tensor(array) for key, array in made.items()}, **self.rest.fetch(index)}
+        return {**self.split.fetch(index), **{key: to_tensor(array) for key, array in made.items()}}
+
+
+def rows_of(split: Split) -> Array:
+    """The numbers of the characters in a split's rows."""
+    if isinstance(split, ArraySplit):
+        return split.rows
+    assert isinstance(split, Head | Encoded), split
+    return rows_of(split.split)[: len(split)]
 
 
 def placed(cutout: Array, place: Array) -> Array:
@@ -78,27 +88,17 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
         raise Mistake(f"--task paste: cuts out drawn characters, not {source.name}; use --data captions")
     _, side, _ = source.signals["x"].shape
     assert side is not None
-    splits = {name: _rows_of(split) for name, split in source.splits.items()}
     images = {name: [photos.read(photo) for photo in names] for name, names in photos.PHOTOS.items()}
-    cutouts = open_cutouts(side, splits["train"].arrays["tags"], progress)
+    cutouts = open_cutouts(side, progress)
     crops = {name: photos.crops(images[name], n, side, i) for i, (name, n) in enumerate(CROPS.items())}
-    pasted_splits = {name: Pasted(split, cutouts, crops[name]) for name, split in splits.items()}
+    splits = {name: Pasted(split, cutouts, crops[name]) for name, split in source.splits.items()}
     x = source.signals["x"]
     return replace(
         source,
         signals={**source.signals, "mask": Signal("mask", (1, side, side)), "background": x},
-        train=pasted_splits["train"],
-        held_out=pasted_splits["held_out"],
-        test=pasted_splits["test"],
+        train=splits["train"],
+        held_out=splits["held_out"],
+        test=splits["test"],
         fingerprint=fingerprint([f"paste {SEED} {SCALE} {source.fingerprint}".encode(), *map(bytes, crops.values())]),
         card=replace(source.card, changes=f"{source.card.changes}; pasted onto {photos.CREDIT}"),
     )
-
-
-def _rows_of(split: Split) -> ArraySplit:
-    """A split of characters without its pictures."""
-    if isinstance(split, Head):
-        whole = _rows_of(split.split)
-        return ArraySplit(whole.arrays, whole.rows[: split.n])
-    assert isinstance(split, ArraySplit), split
-    return ArraySplit({key: array for key, array in split.arrays.items() if key != "x"}, split.rows)
