@@ -53,7 +53,7 @@ class Block(nn.Module):
         return F.silu(h + self.skip(x))
 
 
-def train_scorer(source: Source) -> tuple[Scorer, float]:
+def train_scorer(source: Source, epochs: int = EPOCHS) -> tuple[Scorer, float]:
     """Trained on the source's training split; the share of its test pictures of which all tags are read right."""
     torch.manual_seed(SEED)
     scorer, rows = Scorer(), small(source.train)
@@ -62,6 +62,6 @@ def train_scorer(source: Source) -> tuple[Scorer, float]:
     def loss(i: Tensor, generator: torch.Generator) -> Tensor:
         return F.binary_cross_entropy_with_logits(scorer(last(spoilt(x[i], generator))), y[i])
 
-    fit(scorer, loss, len(x), EPOCHS, None, seed=SEED)
+    fit(scorer, loss, len(x), epochs, None, seed=SEED)
     test = small(source.test)
     return scorer.requires_grad_(False), accuracies(scorer, test["x"], test["tags"])[1]

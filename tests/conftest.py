@@ -86,15 +86,22 @@ def signals_of(kind: str) -> dict[str, Signal]:
     x = Signal(kind, SHAPES[kind], reach)  # type: ignore[arg-type]
     text = Signal("text", (6,), (0, 9), names=tuple("abcdefghi"))
     tags = Signal("tags", (4,), (0, 1), names=("red", "blue", "long", "short"), exclusive=(("red", "blue"),))
-    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x, "tags": tags, "text": text}
+    mask = Signal("mask", (1, *SHAPES["image"][1:]))
+    conditions = {"y": Signal("label", (), (0, 2)), "tags": tags, "text": text}
+    return {"x": x, "x2": x, "background": x, "mask": mask, **conditions}
 
 
 def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     source = torch.Generator().manual_seed(5)
-    x, x2 = (torch.rand(n, *(s or 1 for s in signals["x"].shape), generator=source) * 2 - 1 for _ in range(2))
+
+    def uniform(shape: tuple[int | None, ...]) -> Tensor:
+        return torch.rand(n, *(size or 1 for size in shape), generator=source) * 2 - 1
+
+    x, x2 = uniform(signals["x"].shape), uniform(signals["x"].shape)
     tags = torch.rand(n, 4, generator=source).round()
     text = torch.randint(1, 10, (n, 6), generator=source) * (torch.arange(6) < 4)
-    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, tags=tags, text=text)
+    background, mask = uniform(signals["x"].shape), uniform(signals["mask"].shape)
+    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, background=background, mask=mask, tags=tags, text=text)
 
 
 def told(system: System, n: int) -> dict[str, Tensor]:

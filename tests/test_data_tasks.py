@@ -90,7 +90,7 @@ def test_each_colour_by_itself_and_transparency_stays(name: str, channels: int) 
 
 def test_names_are_the_files_and_the_tests_know_all() -> None:
     folder = Path(tasks.__file__).parent
-    assert tasks.names() == sorted(p.stem for p in folder.glob("[!_]*.py")) == sorted(MAPS)
+    assert tasks.names() == sorted(p.stem for p in folder.glob("[!_]*.py")) == sorted([*MAPS, "paste"])
 
 
 # --- two halves ---------------------------------------------------------------------------------------------

@@ -88,11 +88,11 @@ class Model:
 
     @torch.no_grad()
     def discriminate(self, x: Tensor, c: Tensor) -> Tensor | None:
-        """D's logits (N,) on samples x that are said to be c, on the CPU; None where no D is told a condition.
+        """D's logits (N,) on samples x that are said to be c, on the CPU; None where no D is told c and nothing else.
 
         D's weights are the raw ones: only what generates has a moving average.
         """
-        ask = getattr(self.system, "discriminate", None) if getattr(self.system, "key", "") else None
+        ask = getattr(self.system, "discriminate", None) if self.given == (getattr(self.system, "key", ""),) else None
         if ask is None:
             return None
         device, pairs = self.system.device, zip(torch.split(x, AT_ONCE), torch.split(c, AT_ONCE), strict=True)

@@ -39,13 +39,15 @@ def look_grid(x: Array, reals: Array | None = None, signal: Signal | None = None
 
 
 def side_by_side(made: Mapping[str, Array]) -> Array:
-    """What a system made as one image a sample: all its images (N, C, H, W) of one shape in a row, the first at left.
+    """What a system made as one image a sample: all its images (N, C, H, W) of one size in a row, the first at left.
 
-    Whatever is not like the first key's is left out.
+    A mask, of one channel beside colours, is shown in grey. Whatever has another shape is left out.
     """
     first, *others = made.values()
-    alike = [first, *(other for other in others if first.ndim == 4 and other.shape == first.shape)]
-    return first if len(alike) == 1 else np.concatenate([to_numpy(x) for x in alike], 3)
+    beside = [x for x in others if first.ndim == 4 and x.shape in (first.shape, (len(first), 1, *first.shape[2:]))]
+    if not beside:
+        return first
+    return np.concatenate([to_numpy(first), *(np.broadcast_to(to_numpy(x), first.shape) for x in beside)], 3)
 
 
 def grid(images: Bytes, columns: int | None = None) -> Image.Image:

@@ -110,4 +110,6 @@ def mend(key: str) -> str:
         return "; --data captions supplies it, or a captions.csv beside your images"
     if key == "x2":
         return "; add --task edges, --task negative or --pair A:B"
+    if key in ("mask", "background"):
+        return "; --data captions --task paste supplies it"
     return ""

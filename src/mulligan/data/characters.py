@@ -109,7 +109,7 @@ def open_characters(*, size: int | None = None, progress: Progress | None = None
     """
     side = size or SIZE
     make, load = partial(_make, size=side, progress=progress), partial(_load, size=side)
-    arrays, content = cache.opened(_entry(side), make, load, family=_family(side))
+    arrays, content = cache.opened(entry(side), make, load, family=_family(side))
     splits = {name: ArraySplit(arrays, np.arange(*rows)) for name, rows in ROWS.items()}
     return Source(
         name="characters",
@@ -127,7 +127,7 @@ def open_characters(*, size: int | None = None, progress: Progress | None = None
 
 def cached(size: int = SIZE, progress: Progress | None = None) -> Path:
     """The cache's folder with x.npy and tags.npy."""
-    return cache.stored(_entry(size), partial(_make, size=size, progress=progress), family=_family(size))
+    return cache.stored(entry(size), partial(_make, size=size, progress=progress), family=_family(size))
 
 
 def character(number: int) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -162,8 +162,8 @@ def character(number: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     return options, (hair_colour, eye_colour, *HAIR[hair], *(["glasses"] if glasses else []))
 
 
-def drawer(size: int) -> Callable[[dict[str, Any]], Array]:
-    """A function from DiceBear's options to a picture, uint8 (3, size, size).
+def drawer(size: int, background: str | None = "white") -> Callable[[dict[str, Any]], Array]:
+    """A function from DiceBear's options to a picture, uint8 (3, size, size); (4, size, size) with no background.
 
     Raises:
         ValueError: a package is missing.
@@ -180,8 +180,10 @@ def drawer(size: int) -> Callable[[dict[str, Any]], Array]:
 
     def draw(options: dict[str, Any]) -> Array:
         svg = str(Avatar(style, options))
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True)
-        return planes(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
+        png = resvg_py.svg_to_bytes(
+            svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
+        )
+        return planes(Image.open(io.BytesIO(bytes(png))).convert("RGB" if background else "RGBA"))
 
     return draw
 
@@ -193,7 +195,7 @@ def _family(size: int) -> str:
     return f"characters-{size}-"
 
 
-def _entry(size: int) -> str:
+def entry(size: int) -> str:
     """Changes with what draws and what is drawn: the first characters have every part and colour among them."""
     recipe = (PACKAGES, ROWS, TAGS, [character(number) for number in range(300)])
     return _family(size) + fingerprint([repr(recipe).encode()])

@@ -227,7 +227,7 @@ def _default(source: Source) -> str:
 def has_characters(source: Source) -> bool:
     """Whether a source holds what the tag judge reads."""
     known = source.signals.get("tags")
-    return known is not None and known.names == TAGS
+    return known is not None and known.names == TAGS and "mask" not in source.signals  # it reads faces on white
 
 
 def in_colour(x: Tensor) -> Tensor:
