@@ -9,6 +9,7 @@ sentences.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import adaptive_avg_pool2d, mse_loss
 
 from frechet import Distance
 from mulligan.data import open_source
@@ -25,9 +26,11 @@ from mulligan.data.source import Source, conditions
 from mulligan.data.words import sentence
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.loader import Loader, Position
+from mulligan.look import generate
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import share_shown, tags_read
 from mulligan.metrics.features import Characters
+from mulligan.race import AT_ONCE, SAMPLE_SEED
 from mulligan.sheet import sheet, tile
 from mulligan.systems.gan_cls import GANCLS, Config
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
@@ -45,16 +48,18 @@ CONTESTANTS = {
 }
 SEEN, UNSEEN, FD = "tags shown, combinations seen", "tags shown, combinations never seen", "FD (tag judge)"
 MISMATCH, SHARP = "D knows mismatched real pairs", "sharpness"
+DIVERSITY = "diversity within a sentence"
 OF = {"hair colour": tuple(HAIR_COLOURS), "eye colour": tuple(EYE_COLOURS), "style": STYLES, "glasses": ("glasses",)}
 EXCLUSIVE = (tuple(HAIR_COLOURS), tuple(EYE_COLOURS))
 SHOWN = 8  # sentences in the picture
+N_ASKED, EACH = 200, 4  # sentences of which samples are compared with each other, and how many of each
 
 
 class Judge:
     """Judges images made for the test sentences."""
 
     def __init__(self, source: Source) -> None:
-        self.rows = conditions(source.test, ("x", "text", "named"), N)
+        self.rows = conditions(source.test, ("x", "text", "named", "tags"), N)
         self.named = self.rows["named"] > 0
         has = [self.named[:, [TAGS.index(tag) for tag in both]].all(1) for both in source.unseen]
         self.unseen = torch.stack(has).any(0)
@@ -92,6 +97,21 @@ class Judge:
         )
         return float(((true > wrong).float() + (true == wrong).float() / 2)[differs].mean())
 
+    def diversity(self, c: Contestant) -> float:
+        """The mean distance of samples of one sentence by that of real images with the tags that it names, in 8 x 8
+        mean colours."""
+        asked = {"text": self.rows["text"][:N_ASKED].repeat_interleave(EACH, 0)}
+        made = generate(c.system, N_ASKED * EACH, seed=SAMPLE_SEED, at_once=AT_ONCE, given=asked)["x"]
+        ours = [float(torch.pdist(four).mean()) for four in coarse(made).view(N_ASKED, EACH, -1)]
+        real, has = coarse(self.rows["x"]), self.rows["tags"] > 0
+        fitting = [real[(has | ~named).all(1)] for named in self.named[:N_ASKED]]
+        return statistics.mean(ours) / statistics.mean(float(torch.pdist(x).mean()) for x in fitting if len(x) >= EACH)
+
+
+def coarse(x: Tensor) -> Tensor:
+    """8 x 8 mean colours (N, 192) of images."""
+    return adaptive_avg_pool2d(x, 8).flatten(1)
+
 
 def sharpness(x: Tensor) -> float:
     """Mean square of the difference between neighbouring pixels, of images (N, C, H, W)."""
@@ -103,7 +123,7 @@ def judge(source: Source) -> Callable[[Contestant], Metrics]:
 
     def measure(c: Contestant) -> Metrics:
         assert isinstance(c.system, GANCLS)
-        return {**judged(c.generate(N)), MISMATCH: judged.mismatches(c.system)}
+        return {**judged(c.generate(N)), MISMATCH: judged.mismatches(c.system), DIVERSITY: judged.diversity(c)}
 
     return measure
 
@@ -206,7 +226,13 @@ QUESTION = Question(
     opens=partial(open_source, size=SIZE),
     judge=judge,
     references=references,
-    charts=(Chart(SEEN), Chart(UNSEEN), Chart(MISMATCH, ((0.5, "D does not look"),)), Chart(FD, log=True)),
+    charts=(
+        Chart(SEEN),
+        Chart(UNSEEN),
+        Chart(MISMATCH, ((0.5, "D does not look"),)),
+        Chart(FD, log=True),
+        Chart(DIVERSITY),
+    ),
     bars=bars,
     after=side_by_side,
 )
