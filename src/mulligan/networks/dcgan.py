@@ -7,12 +7,14 @@ from itertools import chain, pairwise
 
 from torch import Tensor, nn
 
+from mulligan.layers.conditional_norm import Chain
 from mulligan.layers.projection import Projection
 from mulligan.layers.sizes import first_map, square
 from mulligan.networks.reader import Latent, reader
 from mulligan.signals import Signal
 
 Wrap = Callable[[nn.Module], nn.Module]
+Norm = Callable[[int], nn.Module]  # of a number of channels
 
 
 def identity(layer: nn.Module) -> nn.Module:
@@ -33,35 +35,43 @@ class ConvGenerator(nn.Module):
     """z (N, z_dim) -> x (N, C, S, S) in [-1, 1]: BatchNorm and ReLU after each but the last layer, then tanh.
 
     `width` is the number of channels before the last layer; it doubles at each step back towards z. With a condition
-    to be `told` it is (z, c) -> x: what is read of c stands beside z.
+    to be `told` it is (z, c) -> x: what is read of c stands beside z. `norm` may be a normalisation that is told c, in
+    place of BatchNorm.
     """
 
-    def __init__(self, shape: tuple[int | None, ...], z_dim: int, width: int, told: Signal | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int | None, ...],
+        z_dim: int,
+        width: int,
+        told: Signal | None = None,
+        norm: Norm = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
         latent = Latent(z_dim, told)
         channels, size = square(shape)
         side, doublings = first_map(size)
         widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
-        self.first = nn.Sequential(
+        self.first = Chain(
             nn.Linear(latent.d, widths[0] * side * side, bias=False),
             nn.Unflatten(1, (widths[0], side, side)),
-            nn.BatchNorm2d(widths[0]),
+            norm(widths[0]),
             nn.ReLU(),
         )
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), norm(b), nn.ReLU()]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
-        self.rest = nn.Sequential(*layers)
+        self.rest = Chain(*layers)
         self.apply(init_normal)
         self.latent = latent
 
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.draw(self.latent(z, c))
+    def forward(self, z: Tensor, *c: Tensor) -> Tensor:
+        return self.draw(self.latent(z, *c), *c)
 
-    def draw(self, latent: Tensor) -> Tensor:
-        """What `self.latent` makes of z and c -> x."""
-        x: Tensor = self.rest(self.first(latent))
+    def draw(self, latent: Tensor, *c: Tensor) -> Tensor:
+        """What `self.latent` makes of z and c -> x; c is for a `norm` that is told it."""
+        x: Tensor = self.rest(self.first(latent, *c), *c)
         return x
 
 
@@ -90,9 +100,15 @@ class ConvDiscriminator(nn.Module):
         self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
             self.apply(init_normal)
+        assert isinstance(self.last, nn.Linear)
+        self.d = self.last.in_features
+        self.match = None if told is None else Projection(reader(told, self.d))
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer from features to logits (N, 1)."""
         *_, last = self.layers
-        assert isinstance(last, nn.Linear)
-        self.match = None if told is None else Projection(reader(told, last.in_features))
+        return last
 
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees, (N, d)."""
@@ -101,7 +117,7 @@ class ConvDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.features(x)
-        logits: Tensor = self.layers[-1](h).squeeze(1)
+        logits: Tensor = self.last(h).squeeze(1)
         if c is None or self.match is None:
             return logits
         match: Tensor = self.match(h, c)

@@ -23,6 +23,7 @@ from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.spectral import spectral_norm
+from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, Norm
 from mulligan.networks.pair import pair
 from mulligan.networks.residual import ResidualDiscriminator, ResidualGenerator
 from mulligan.signals import Signal
@@ -57,8 +58,12 @@ class SNGAN(Typical):
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
-        self.G, self.D = networks(config, signals["x"])
+        self.G, self.D = self.networks()
         self.augment_d()
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        """(G, D)."""
+        return networks(self.config, self.signals["x"])
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -69,7 +74,8 @@ class SNGAN(Typical):
 
     def d_loss(self, batch: Batch) -> Terms:
         # one pass over both: D has no BatchNorm, so a sample's logit is its own
-        real, fake = self.D(torch.cat([batch["x"], *self.fake_for_d(batch)])).chunk(2)
+        both = map(torch.cat, zip(self.real(batch), self.fake_for_d(batch), strict=True))
+        real, fake = self.D(*both).chunk(2)
         self.watch(real)
         return losses.d_hinge(real, fake)
 
@@ -77,9 +83,13 @@ class SNGAN(Typical):
         return losses.g_hinge(self.D(*self.fake_for_g(batch)))
 
 
-def networks(c: Config, signal: Signal) -> tuple[nn.Module, nn.Module]:
-    """(G, D) for images or points."""
-    if signal.kind == "points" or c.network == "plain":
-        return pair(signal, c.z_dim, c.g_width, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden)
-    G = ResidualGenerator(signal.shape, c.z_dim, c.g_width)
-    return G, ResidualDiscriminator(signal.shape, c.d_width, wrap=spectral_norm)
+def networks(c: Config, signal: Signal, norm: Norm = nn.BatchNorm2d) -> tuple[nn.Module, nn.Module]:
+    """(G, D) for images or points; `norm` is G's for images."""
+    if signal.kind == "points":
+        return pair(signal, c.z_dim, c.g_width, c.d_width, wrap=spectral_norm)
+    shape, wrap = signal.shape, spectral_norm
+    if c.network == "plain":
+        G: nn.Module = ConvGenerator(shape, c.z_dim, c.g_width, norm=norm)
+        return G, ConvDiscriminator(shape, c.d_width, norm=False, wrap=wrap, hidden=c.d_hidden)
+    G = ResidualGenerator(shape, c.z_dim, c.g_width, norm)
+    return G, ResidualDiscriminator(shape, c.d_width, wrap=wrap)
