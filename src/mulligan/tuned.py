@@ -18,25 +18,40 @@ GROWING: Options = {"width": 16, "z_dim": 64}
 # A third of the paper's units and batch: five times as many rounds, without which its games do not begin.
 PERCEPTRON: Options = {"batch": 32, "g_width": 400, "d_width": 80}
 
+# sngan's rates and hidden layer; the names' own loss needs no more weight than the paper's.
+NAMING: Options = {
+    **PAIR,
+    "batch": 64,
+    "z_dim": 64,
+    "d_norm": "spectral",
+    "d_hidden": 128,
+    "dropout": 0.0,
+    "beta1": 0.0,
+}
+
 GREY: dict[str, Options] = {
+    "acgan": {**NAMING, "lr": 3e-3},
     "dcgan": {**PAIR, "lr": 8e-3},
     "dragan": {**PAIR, "lr": 4e-3},
     "gan": {**PERCEPTRON, "lr": 0.1},
     "lsgan": {**PAIR, "lr": 1e-3},
     "pokegan": {**PAIR, "lr": 2e-3},
     "progan": {**GROWING, "lr": 4e-3},
+    "projection": auto.GREY,
     "r3gan": auto.COLOUR,
     "sngan": auto.GREY,
     "wgan": {**PAIR, "lr": 2e-3},
     "wgan_gp": {**PAIR, "lr": 3e-3},
 }
 COLOUR: dict[str, Options] = {
+    "acgan": {**NAMING, "lr": 1e-3},
     "dcgan": {**PAIR, "lr": 1e-3},
     "dragan": {**PAIR, "lr": 1e-3},
     "gan": {**PERCEPTRON, "lr": 0.03},
     "lsgan": {**PAIR, "lr": 2e-3},
     "pokegan": {**PAIR, "lr": 2e-3},
     "progan": {**GROWING, "lr": 8e-3},
+    "projection": {**auto.GREY, "lr": 1e-3},
     "r3gan": auto.COLOUR,
     "sngan": {**auto.GREY, "lr": 1e-3},
     "stylegan2": {"lr": 4e-3},
