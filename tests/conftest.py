@@ -86,7 +86,8 @@ def signals_of(kind: str) -> dict[str, Signal]:
     x = Signal(kind, SHAPES[kind], reach)  # type: ignore[arg-type]
     text = Signal("text", (6,), (0, 9), names=tuple("abcdefghi"))
     tags = Signal("tags", (4,), (0, 1), names=("red", "blue", "long", "short"), exclusive=(("red", "blue"),))
-    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x, "tags": tags, "text": text}
+    features = Signal("points", (5,), None)
+    return {"x": x, "y": Signal("label", (), (0, 2)), "x2": x, "tags": tags, "text": text, "features": features}
 
 
 def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
@@ -94,7 +95,8 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     x, x2 = (torch.rand(n, *(s or 1 for s in signals["x"].shape), generator=source) * 2 - 1 for _ in range(2))
     tags = torch.rand(n, 4, generator=source).round()
     text = torch.randint(1, 10, (n, 6), generator=source) * (torch.arange(6) < 4)
-    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, tags=tags, text=text)
+    features = torch.randn(n, 5, generator=source)
+    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, tags=tags, text=text, features=features)
 
 
 def told(system: System, n: int) -> dict[str, Tensor]:

@@ -56,7 +56,9 @@ class Data(Options):
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="how images become square")
     alpha: bool = Field(default=False, description="keep transparency as a fourth channel")
     limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
-    task: str | None = Field(default=None, description="edges or negative: half of the images so, as a second domain")
+    task: str | None = Field(
+        default=None, description="edges, negative: half of the images so, as a second domain; tag_vectors"
+    )
     pair: str | None = Field(default=None, description="A:B, two classes or two tags as two domains")
 
 

@@ -108,6 +108,8 @@ def mend(key: str) -> str:
         return "; --data characters supplies them"
     if key == "text":
         return "; --data captions supplies it"
+    if key == "features":
+        return "; --data characters --task tag_vectors supplies them"
     if key == "x2":
         return "; add --task edges, --task negative or --pair A:B"
     return ""

@@ -173,6 +173,8 @@ def _tag_counts(source: Source) -> dict[str, int]:
 
 
 def _find_duplicates(report: Report, source: Source, progress: Progress | None) -> None:
+    if "features" in source.signals:
+        return  # what goes with many features is there many times
     keys: list[bytes] = []
     hashes: list[Array] = []
     thumbs: list[Array] = []

@@ -42,7 +42,7 @@ def open_any(
     if limit is not None:
         source = limited(source, limit)
     if task is not None:
-        return tasks.derive(task, source)
+        return tasks.derive(task, source, progress)
     return source if pair is None else paired(source, pair)
 
 

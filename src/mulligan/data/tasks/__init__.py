@@ -1,6 +1,6 @@
 """Tasks by name: what else a batch of a source holds, computed from what it has. A task's name is its file's name here.
 
-A task's file defines `derive(source) -> Source`, with signals added.
+A task's file defines `derive(source, progress=None) -> Source`, with signals added.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from mulligan.config import nearest
 from mulligan.errors import Mistake
 
 if TYPE_CHECKING:
+    from mulligan.data import Progress
     from mulligan.data.source import Source
 
 
@@ -27,12 +28,17 @@ def check(task: str) -> None:
         raise Mistake(f"--task {task}: there is no such task{nearest(task, names())}")
 
 
-def derive(task: str, source: Source) -> Source:
+def derive(task: str, source: Source, progress: Progress | None = None) -> Source:
     """The source with what the task adds.
+
+    Args:
+        task: its name.
+        source: what it is computed from.
+        progress: told how far it is, by tasks that take their time.
 
     Raises:
         ValueError: there is no such task, or it does not suit the source.
     """
     check(task)
-    derived: Source = importlib.import_module(f"{__name__}.{task}").derive(source)
+    derived: Source = importlib.import_module(f"{__name__}.{task}").derive(source, progress)
     return derived

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from mulligan.data import Progress
 from mulligan.data.source import Source
 from mulligan.data.unpaired import halves
 from mulligan.layers.colours import on_colours
@@ -18,6 +19,6 @@ def edges(x: Tensor) -> Tensor:
     return on_colours(x, lambda c: max_pool2d(c, 3, stride=1, padding=1) - c - 1)
 
 
-def derive(source: Source) -> Source:
+def derive(source: Source, progress: Progress | None = None) -> Source:
     """x: images; x2: the edges of others."""
     return halves(source, "edges", edges)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mulligan.data import Progress
 from mulligan.data.source import Source
 from mulligan.data.unpaired import halves
 from mulligan.layers.colours import on_colours
@@ -14,6 +15,6 @@ def negative(x: Tensor) -> Tensor:
     return on_colours(x, lambda c: -c)
 
 
-def derive(source: Source) -> Source:
+def derive(source: Source, progress: Progress | None = None) -> Source:
     """x: images; x2: the negatives of others."""
     return halves(source, "negative", negative)
