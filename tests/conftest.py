@@ -87,7 +87,8 @@ def signals_of(kind: str) -> dict[str, Signal]:
     text = Signal("text", (6,), (0, 9), names=tuple("abcdefghi"))
     tags = Signal("tags", (4,), (0, 1), names=("red", "blue", "long", "short"), exclusive=(("red", "blue"),))
     mask = Signal("mask", (1, *SHAPES["image"][1:]))
-    conditions = {"y": Signal("label", (), (0, 2)), "tags": tags, "text": text}
+    features = Signal("points", (5,), None)
+    conditions = {"y": Signal("label", (), (0, 2)), "tags": tags, "text": text, "features": features}
     return {"x": x, "x2": x, "background": x, "mask": mask, **conditions}
 
 
@@ -101,7 +102,9 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     tags = torch.rand(n, 4, generator=source).round()
     text = torch.randint(1, 10, (n, 6), generator=source) * (torch.arange(6) < 4)
     background, mask = uniform(signals["x"].shape), uniform(signals["mask"].shape)
-    return Memory(x=x, y=torch.arange(n) % 3, x2=x2, background=background, mask=mask, tags=tags, text=text)
+    features = torch.randn(n, 5, generator=source)
+    y = torch.arange(n) % 3
+    return Memory(x=x, y=y, x2=x2, background=background, mask=mask, tags=tags, text=text, features=features)
 
 
 def told(system: System, n: int) -> dict[str, Tensor]:

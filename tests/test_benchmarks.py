@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import samples_of, signals_of
+from conftest import Memory, samples_of, signals_of
 from mulligan import race
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -190,7 +190,10 @@ def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
     assert [f.name for f in file.parent.iterdir()] == ["b.json"]
 
 
-@pytest.mark.parametrize("name", ["density", "grid", "penalty", "parzen", "default_lr", "growing", "systems"])
+@pytest.mark.parametrize(
+    "name",
+    ["density", "grid", "penalty", "parzen", "default_lr", "growing", "systems", "tag_model", "nearest_neighbour"],
+)
 def test_every_case_fits_its_system(name: str) -> None:
     """Names are unique and options valid, without training."""
     from mulligan import registry
@@ -281,6 +284,73 @@ def test_the_parzen_protocol_is_blind_to_nothing() -> None:
         assert measure(own)[parzen.LL] > measure(noise)[parzen.LL] + 100
     finally:
         parzen.N = parzen_n
+
+
+def test_the_parzen_protocol_of_cgan_asks_for_as_many_of_each_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    parzen = script("parzen")
+    monkeypatch.setattr(parzen, "N", 40)
+    asked: list[torch.Tensor] = []
+
+    class Told:
+        given, makes, device = ("y",), ("x",), torch.device("cpu")
+
+        def latent(self, n: int) -> torch.Tensor:
+            return torch.zeros(n, 1)
+
+        def generate(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            asked.append(batch["y"])
+            return {"x": batch["z"]}
+
+    parzen.drawn(SimpleNamespace(system=Told()))
+    assert torch.cat(asked).bincount().tolist() == [4] * 10
+
+
+def test_the_tag_model_tells_answers_from_their_mean() -> None:
+    """Each of an image's tags, one of them alone, their mean, and any tag."""
+    import torch
+
+    tag_model = script("tag_model")
+    n, several = tag_model.IMAGES * tag_model.SAMPLES, torch.arange(tag_model.SAMPLES)
+    tags = torch.zeros(tag_model.IMAGES, 21)
+    tags[:, [2, 9, 20]] = 1
+    split: Any = Memory(features=torch.zeros(len(tags), 3), tags=tags)
+    test = tag_model.Test(split, 21)
+    right = test.vectors[torch.tensor([2, 9, 20])]
+    names = (tag_model.RECALL, tag_model.PRECISION, tag_model.COSINE)
+
+    def found(x: torch.Tensor) -> list[float]:
+        return [test(x)[name] for name in names]
+
+    assert found(right[several % 3].repeat(len(tags), 1)) == pytest.approx([1, 1, 1])
+    assert found(right[:1].expand(n, -1)) == pytest.approx([1 / 3, 1, 1])
+    recall, _, cosine = found(right.mean(0).expand(n, -1))
+    assert recall < 0.34
+    assert cosine < 0.9
+    assert found(test.vectors[torch.arange(n) % 21])[:2] == pytest.approx([1, 3 / 21], abs=0.01)
+    assert found(torch.full((n, 16), math.nan))[:2] == [0, 0]
+
+
+def test_the_nearest_neighbour_test_knows_data_from_what_lacks_their_variety(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images whose label is the sign of a product of two numbers: the mean of a class says nothing."""
+    import torch
+
+    nn_test = script("nearest_neighbour")
+    monkeypatch.setattr(nn_test, "SIZES", (50, 400))
+    x = torch.rand(600, 1, 1, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y = (x.prod(3).flatten() > 0).long()
+    rows: list[Any] = [Memory(x=x[part], y=y[part]) for part in (slice(0, 400), slice(400, 600))]
+    test = nn_test.Test(SimpleNamespace(train=rows[0], test=rows[1]))
+    few, many = (nn_test.error(n) for n in (50, 400))
+    real = test(x[:400])
+    assert real[many] < 0.1
+    assert real[many] < real[few] < 0.25
+    assert test(nn_test.mean_and_noise(x[:400], y[:400]))[many] > 0.25
+    assert test(torch.full_like(x[:400], math.nan))[many] == math.inf
+    made = nn_test.mean_and_noise(torch.cat([x - 3, x + 3]), torch.arange(2).repeat_interleave(600))
+    assert made[:600].mean() == pytest.approx(-3, abs=0.1)
+    assert made[600:].std() == pytest.approx(float(x.std()), abs=0.05)
 
 
 def test_loop_speed_measures_each_variant_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

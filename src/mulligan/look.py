@@ -103,7 +103,7 @@ class Look:
         round = self.loop.progress.round
         file = self.rundir.samples / f"{round:06d}.png"
         signal = next(iter(self.system.makes.values()))
-        if signal.kind == "points" and signal.shape == (1,) and hasattr(self.system, "discriminate"):
+        if signal.kind == "points" and signal.shape == (1,) and self._d_is_a_curve():
             snapshot = figure.snapshot(self.system, self.source, round)
             file.with_suffix(".json").write_text(json.dumps(snapshot.to_json()))
             picture = figure.draw(snapshot)
@@ -115,6 +115,10 @@ class Look:
         provenance = {"model": f"{self.rundir.path.name}, round {round}", "seed": SEED}
         samples.save_png(picture, file, provenance, overwrite=True)
         self.newest_picture = str(file)
+
+    def _d_is_a_curve(self) -> bool:
+        """Whether D is one curve over x: not where it depends on what the system is told."""
+        return hasattr(self.system, "discriminate") and not self.system.given
 
     def _save(self) -> None:
         p = self.loop.progress

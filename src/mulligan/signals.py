@@ -108,6 +108,8 @@ def mend(key: str) -> str:
         return "; --data characters supplies them, or a tags.csv beside your images"
     if key == "text":
         return "; --data captions supplies it, or a captions.csv beside your images"
+    if key == "features":
+        return "; --data characters --task tag_vectors supplies them"
     if key == "x2":
         return "; add --task edges, --task negative or --pair A:B"
     if key in ("mask", "background"):

@@ -19,16 +19,15 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from mulligan import losses
-from mulligan.augment import Augment
 from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import SGD, Adam, Batch, Shown, Stage, Terms, Turn, Typical
+from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
+from mulligan.networks.perceptron import Float32, Picture, Pixels, init_uniform, start_at_mean
 from mulligan.signals import Signal
 
 
@@ -68,16 +67,18 @@ class GAN(Typical):
         super().__init__(config, signals)
         signal = signals["x"]
         self.is_image = signal.kind == "image"
-        self.shape = [n for n in signal.shape if n is not None]
-        d = math.prod(self.shape)
+        shape = [n for n in signal.shape if n is not None]
+        d = math.prod(shape)
         self.z_dim = config.z_dim or (100 if self.is_image else min(d, 2))
         dropout = self.is_image if config.dropout is None else config.dropout
-        self.G = generator(self.z_dim, config.g_width or (1200 if self.is_image else 64), d)
-        self.D = discriminator(d, config.d_width or (240 if self.is_image else 32), config.pieces, dropout)
+        layers = generator(self.z_dim, config.g_width or (1200 if self.is_image else 64), d)
+        self.G = Float32(*layers, *([Picture(shape)] if self.is_image else []))
+        flat = Pixels() if self.is_image else nn.Identity()
+        self.D = discriminator(flat, d, config.d_width or (240 if self.is_image else 32), config.pieces, dropout)
         if self.is_image:
             init_uniform(self.G, 0.05)
             init_uniform(self.D, 0.005)
-        self.augment = Augment(strength) if (strength := self._strength()) else None
+        self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
         c = self.config
@@ -91,42 +92,25 @@ class GAN(Typical):
         yield Stage("train", (g, d) if self.is_image else (d, g), begin=self._begin)
 
     def _optimizer(self, lr: float) -> Adam | SGD:
-        c = self.config
-        if not self.is_image:
-            return Adam(lambda seen: lr * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, seen / c.decay_images))))
-        epoch = 50_000  # images; the reference counts updates of 100 and epochs of 50,000
-        return SGD(
-            lr=lambda seen: max(1e-6, lr / 1.000004 ** (seen / 100)),
-            momentum=lambda seen: 0.5 + 0.2 * min(1.0, seen / (250 * epoch)),
+        if self.is_image:
+            return SGD.annealed(lr, 1.000004)
+        return Adam(
+            lambda seen: lr * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, seen / self.config.decay_images)))
         )
 
-    @torch.no_grad()
     def _begin(self, loader: Any) -> None:
-        """Images: the bias of G's last layer starts at the logit of each pixel's mean brightness.
-
-        As in the reference down to 1e-7: a pixel that is always black stays so, where a looser limit lets G wander off.
-        """
-        if not self.is_image:
-            return
-        n = min(len(loader.samples), 50_000)  # as many as the reference has
-        rows = np.linspace(0, len(loader.samples) - 1, n).round().astype(np.int64)
-        total = torch.zeros(math.prod(self.shape), dtype=torch.float64)
-        for part in np.array_split(rows, math.ceil(n / 1000)):
-            total += loader.samples.fetch(part)["x"].flatten(1).double().sum(0)
-        mean = ((total / n + 1) / 2).clamp(1e-7, 1 - 1e-7)
-        *_, last = self.G.children()
-        assert isinstance(last, nn.Linear)
-        last.bias.copy_(torch.logit(mean))
+        if self.is_image:
+            start_at_mean(self.G, loader.samples)
 
     def d_loss(self, batch: Batch) -> Terms:
         """Half of -V(D, G), as the reference code has it."""
-        real, fake = self.discriminate(*self.real(batch)), self.discriminate(*self.fake_for_d(batch))
+        real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
         self.watch(real)
         terms = losses.d_minimax(real, fake)
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Batch) -> Terms:
-        fake = self.discriminate(*self.fake_for_g(batch))
+        fake = self.D(*self.fake_for_g(batch))
         saturating = self.config.loss == "saturating"
         return losses.g_saturating(fake) if saturating else losses.g_nonsaturating(fake)
 
@@ -136,47 +120,16 @@ class GAN(Typical):
             return torch.randn(n, self.z_dim, device=self.device)
         return (torch.rand(n, self.z_dim, device=self.device) * 2 - 1) * math.sqrt(3)
 
-    def fake(self, batch: Batch) -> Shown:
-        return (self.generate({"z": self.latent(len(batch["x"]))})["x"],)
 
-    def generate(self, batch: Batch) -> Batch:
-        with full_precision(self.device):
-            x = self.G(batch["z"])
-            return {"x": (2 * torch.sigmoid(x) - 1).view(-1, *self.shape) if self.is_image else x}
-
-    def discriminate(self, x: Tensor, *_: Tensor) -> Tensor:
-        with full_precision(self.device):
-            if self.augment is not None and self.training:
-                x = self.augment(x)
-            if self.is_image:
-                # the reference's range: in [-1, 1] D's gradients are several times as large, and blow up
-                x = (x + 1) / 2
-            logits: Tensor = self.D(x.flatten(1))
-            return logits.squeeze(1)
+def generator(z_dim: int, width: int, d: int) -> list[nn.Module]:
+    """Layers from z (N, z_dim) to (N, d): two hidden ones of ReLU."""
+    return [nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, d)]
 
 
-def full_precision(device: torch.device) -> torch.autocast:
-    """Both networks play in float32: by SGD without any normalisation MNIST collapsed in bfloat16 (docs/log.md)."""
-    return torch.autocast(device.type, enabled=False)
-
-
-def generator(z_dim: int, width: int, d: int) -> nn.Sequential:
-    """z (N, z_dim) -> (N, d), two hidden layers of ReLU."""
-    return nn.Sequential(nn.Linear(z_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, d))
-
-
-def discriminator(d: int, width: int, pieces: int, dropout: bool) -> nn.Sequential:
-    """x (N, d) -> logits (N, 1), two maxout layers."""
+def discriminator(flat: nn.Module, d: int, width: int, pieces: int, dropout: bool) -> Float32:
+    """x, by `flat` (N, d) -> logits (N,), two maxout layers."""
     drop_input, drop = (0.2, 0.5) if dropout else (0.0, 0.0)
-    return nn.Sequential(
-        nn.Dropout(drop_input), Maxout(d, width, pieces), nn.Dropout(drop),
-        Maxout(width, width, pieces), nn.Dropout(drop), nn.Linear(width, 1),
+    return Float32(
+        nn.Sequential(flat, nn.Dropout(drop_input)), Maxout(d, width, pieces), nn.Dropout(drop),
+        Maxout(width, width, pieces), nn.Dropout(drop), nn.Linear(width, 1), nn.Flatten(0),
     )  # fmt: skip
-
-
-def init_uniform(network: nn.Module, bound: float) -> None:
-    """Weights U(-bound, bound), biases 0."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.uniform_(module.weight, -bound, bound)
-            nn.init.zeros_(module.bias)

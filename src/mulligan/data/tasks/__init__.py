@@ -31,6 +31,11 @@ def check(task: str) -> None:
 def derive(task: str, source: Source, progress: Progress | None = None) -> Source:
     """The source with what the task adds.
 
+    Args:
+        task: its name.
+        source: what it is computed from.
+        progress: told how far it is, by tasks that take their time.
+
     Raises:
         ValueError: there is no such task, or it does not suit the source.
     """
