@@ -344,6 +344,14 @@ def test_sizes_that_cannot_be_reached_name_those_that_can(size: int, advice: str
         first_map(other)
 
 
+def test_half_of_a_side_that_can_be_reached_needs_one_doubling_less() -> None:
+    for size in (16, 28, 36, 64):
+        side, doublings = first_map(size)
+        assert first_map(size // 2, least=1) == (side, doublings - 1)
+    with pytest.raises(ValueError, match="--size 4"):
+        first_map(4, least=1)
+
+
 def test_images_that_are_not_square() -> None:
     assert square((3, 32, 32)) == (3, 32)
     with pytest.raises(ValueError, match=r"48x32 px.*add --size 32"):

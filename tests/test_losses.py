@@ -83,6 +83,17 @@ def test_relativistic_by_hand_and_symmetric() -> None:
     assert losses.d_relativistic(real, real)["adv"].item() == pytest.approx(math.log(2))
 
 
+def test_matching_by_hand() -> None:
+    """Real pairs count once, mismatched pairs and fakes half; a pair that is no mismatch does not count at all."""
+    real, wrong, fake = logits(0.3, -1.2), logits(0.7, 5.0), logits(-0.5, 2.0)
+    terms = {k: v.item() for k, v in losses.d_matching(real, wrong, fake, torch.tensor([True, False])).items()}
+    usual = losses.d_minimax(real, fake)
+    assert terms["real"] == pytest.approx(usual["real"].item())
+    assert terms["fake"] == pytest.approx(usual["fake"].item() / 2)
+    assert terms["mismatch"] == pytest.approx(math.log(1 + math.exp(0.7)) / 2)
+    assert losses.d_matching(real, wrong, fake, torch.tensor([False, False]))["mismatch"].item() == 0
+
+
 def test_saturating_gradient_fades_where_d_rejects_and_the_other_does_not() -> None:
     """d/dt of log(1 - σ(t)) is -σ(t), that of -log σ(t) is σ(t) - 1."""
     for t in (-10.0, -1.0, 0.0, 3.0):

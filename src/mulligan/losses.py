@@ -33,6 +33,18 @@ def g_nonsaturating(fake: Tensor) -> dict[str, Tensor]:
     return {"adv": softplus(-wide(fake)).mean()}
 
 
+def d_matching(real: Tensor, mismatch: Tensor, fake: Tensor, differs: Tensor) -> dict[str, Tensor]:
+    """-E[log D(x, t)] - ½ (E[log(1 - D(x, t'))] + E[log(1 - D(G(z, t), t))]) (Reed et al. 2016, algorithm 1, negated).
+
+    `differs` (N,): whether the t' of a pair is not its t; where it is the same the pair is no mismatch, and left out.
+    """
+    return {
+        "real": softplus(-wide(real)).mean(),
+        "mismatch": (softplus(wide(mismatch)) * differs).sum() / differs.sum().clamp(min=1) / 2,
+        "fake": softplus(wide(fake)).mean() / 2,
+    }
+
+
 def d_hinge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] (Miyato et al. 2018, eq. 16, negated)."""
     return {"real": relu(1 - wide(real)).mean(), "fake": relu(1 + wide(fake)).mean()}

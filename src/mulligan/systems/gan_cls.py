@@ -21,19 +21,18 @@ no mismatch and is left out; widths for a CPU.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, leaky_relu, softplus
+from torch.nn.functional import layer_norm
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
-from mulligan.layers.sizes import first_map
-from mulligan.networks.dcgan import ConvGenerator, discriminator_layers, init_normal
+from mulligan.networks.dcgan import ConvGenerator
+from mulligan.networks.matching import MatchingDiscriminator
 from mulligan.networks.reader import reader
 from mulligan.signals import Signal
 
@@ -63,13 +62,14 @@ class GANCLS(Typical):
     needs = {"x": (Signal("image", (None, None, None)),)}
     conditions = ("text", "tags", "y")
     G: Generator
-    D: Discriminator
+    D: MatchingDiscriminator
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         shape, told = signals["x"].shape, signals[self.key]
         self.G = Generator(shape, told, config.z_dim, config.code, config.width)
-        self.D = Discriminator(shape, None if config.d_terms == "image" else told, config.code, config.width)
+        judged = None if config.d_terms == "image" else told
+        self.D = MatchingDiscriminator(shape, judged, config.code, config.width)
         self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
@@ -83,15 +83,9 @@ class GANCLS(Typical):
             real = self.D(x, c)
             self.watch(real)
             return losses.d_minimax(real, fake)
-        other = c.roll(1, 0)
-        real, wrong = self.D(x, torch.cat([c, other])).chunk(2)  # the image is looked at once
+        real, wrong, differs = self.D.compare(x, c)
         self.watch(real)
-        differs = (c != other).view(len(c), -1).any(1)
-        return {
-            "real": softplus(-losses.wide(real)).mean(),
-            "mismatch": (softplus(losses.wide(wrong)) * differs).sum() / differs.sum().clamp(min=1) / 2,
-            "fake": softplus(losses.wide(fake)).mean() / 2,
-        }
+        return losses.d_matching(real, wrong, fake, differs)
 
     def g_loss(self, batch: Batch) -> Terms:
         terms = losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
@@ -127,43 +121,3 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         return self.draw(z, self.read(c))
-
-
-class Discriminator(nn.Module):
-    """(x (N, C, S, S), c) -> logits (N,): DCGAN's down to the last map, where the code of c is laid beside it.
-
-    c may have k N rows: then each image is judged with k conditions, logits (k N,). With none to be `told`, c is not
-    looked at.
-    """
-
-    def __init__(self, shape: tuple[int | None, ...], told: Signal | None, code: int, width: int) -> None:
-        super().__init__()
-        *body, (_, last) = discriminator_layers(shape, width)
-        assert isinstance(last, nn.Linear)
-        self.body = nn.Sequential(*chain(*body))
-        side = first_map(shape[1] or 0)[0]
-        maps = last.in_features // side**2
-        self.join = nn.Conv2d(maps + (code if told else 0), maps, 1)
-        self.last = nn.Conv2d(maps, 1, side)
-        self.apply(init_normal)
-        self.reader = reader(told, code) if told else None
-
-    def read(self, c: Tensor) -> Tensor:
-        """The code (N, code) of a condition."""
-        assert self.reader is not None, "this D is told nothing"
-        h: Tensor = self.reader(c)
-        return leaky_relu(h, 0.2)
-
-    def judge(self, h: Tensor, code: Tensor | None) -> Tensor:
-        """Logits of the last map h (N, maps, side, side)."""
-        if code is not None:
-            h = h.repeat(len(code) // len(h), 1, 1, 1)
-            h = torch.cat([h, code[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])], 1)
-        logits: Tensor = self.last(leaky_relu(self.join(h), 0.2))
-        return logits.flatten()
-
-    def forward(self, x: Tensor, c: Tensor | None, code: Tensor | None = None) -> Tensor:
-        """`code` stands for a condition that was read already."""
-        if code is None and self.reader is not None and c is not None:
-            code = self.read(c)
-        return self.judge(self.body(x), code)
