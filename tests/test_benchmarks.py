@@ -190,7 +190,9 @@ def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
     assert [f.name for f in file.parent.iterdir()] == ["b.json"]
 
 
-@pytest.mark.parametrize("name", ["density", "grid", "penalty", "parzen", "default_lr", "growing", "systems"])
+@pytest.mark.parametrize(
+    "name", ["density", "grid", "penalty", "parzen", "default_lr", "growing", "stackgan", "systems"]
+)
 def test_every_case_fits_its_system(name: str) -> None:
     """Names are unique and options valid, without training."""
     from mulligan import registry

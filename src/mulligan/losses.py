@@ -83,3 +83,14 @@ def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
 def g_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[softplus(-(D(G(z)) - D(x)))] (Huang et al. 2024, eq. 2): G plays D's game with the signs exchanged."""
     return {"adv": softplus(wide(real) - wide(fake)).mean()}
+
+
+def kl_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(μ, diag σ²) || N(0, I)) = ½ Σ (μ² + σ² - log σ² - 1), here its mean over the dimensions and the rows.
+
+    Args:
+        mu: (N, d).
+        log_var: log σ² (N, d).
+    """
+    mu, log_var = wide(mu), wide(log_var)
+    return (mu.square() + log_var.exp() - log_var - 1).mean() / 2
