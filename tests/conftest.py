@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mulligan import cli, registry
+from mulligan import checkpoint, cli, registry
 from mulligan.game import System
 from mulligan.loader import Loader
 from mulligan.loop import Loop, Saved
@@ -145,6 +145,32 @@ def entered(loop: Loop, saved: Saved | None = None) -> Loop:
     loop.seed(0)
     loop.enter(0, next(loop.system.stages()), saved)
     return loop
+
+
+def played(system: System, *rounds: int, saved: Saved | None = None, **more: Any) -> Loop:
+    """A loop after so many rounds of each stage; with `saved`, after so many more in its stage and those to come."""
+    loop = bare_loop(system, **more)
+    if saved is not None:
+        vars(loop.progress).update(saved[1]["progress"])
+    stages = loop.system.stages()
+    for number, n in enumerate(rounds):
+        loop.seed(number)
+        stage = next(stages)
+        if number < loop.progress.stage:
+            continue
+        loop.enter(number, stage, saved)
+        saved = None
+        for _ in range(n):
+            loop.play()
+    return loop
+
+
+def newest(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(model, state) of a run's newest checkpoint, its progress left out: a clock is in it."""
+    place, _ = checkpoint.newest(run / "checkpoints")
+    assert place is not None
+    model, state, _ = checkpoint.load(place)
+    return model, {k: v for k, v in state.items() if k != "progress"}
 
 
 def everything(loop: Loop) -> dict[str, Any]:

@@ -192,7 +192,18 @@ def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["density", "grid", "penalty", "parzen", "default_lr", "growing", "systems", "tag_model", "nearest_neighbour"],
+    [
+        "density",
+        "grid",
+        "penalty",
+        "parzen",
+        "default_lr",
+        "growing",
+        "stackgan",
+        "systems",
+        "tag_model",
+        "nearest_neighbour",
+    ],
 )
 def test_every_case_fits_its_system(name: str) -> None:
     """Names are unique and options valid, without training."""

@@ -21,17 +21,20 @@ def test_the_paper_s_terms_in_closed_form() -> None:
     """A D that says p of a matching pair, q of a wrong one and r of a fake: -log p - ½ log(1 - q) - ½ log(1 - r)."""
     p, q, r = 0.8, 0.3, 0.4
     real, wrong, fake = (torch.full((5,), math.log(v / (1 - v))) for v in (p, q, r))
-    terms = losses.d_matching(real, wrong, fake)
+    terms = losses.d_matching(real, wrong, fake, torch.ones(5, dtype=torch.bool))
     assert float(terms["real"]) == pytest.approx(-math.log(p))
     assert float(terms["mismatch"]) == pytest.approx(-math.log(1 - q) / 2)
     assert float(terms["fake"]) == pytest.approx(-math.log(1 - r) / 2)
-    even = losses.d_matching(*[torch.zeros(3)] * 3)
+    even = losses.d_matching(*[torch.zeros(3)] * 3, torch.ones(3, dtype=torch.bool))
     assert float(sum(even.values())) == pytest.approx(2 * math.log(2)), "the two wrong kinds weigh as much as the right"
 
 
 def test_the_relativistic_terms_see_differences_alone() -> None:
     real, wrong, fake = torch.randn(3, 6).unbind()
-    a, b = (losses.d_matching_relativistic(real + t, wrong + t, fake + t) for t in (0.0, 7.0))
+    a, b = (
+        losses.d_matching_relativistic(real + t, wrong + t, fake + t, torch.ones(6, dtype=torch.bool))
+        for t in (0.0, 7.0)
+    )
     assert {k: float(v) for k, v in a.items()} == pytest.approx({k: float(v) for k, v in b.items()}, rel=1e-5)
     assert float(a["mismatch"]) == pytest.approx(float(torch.log1p(torch.exp(wrong - real)).mean()), rel=1e-5)
 

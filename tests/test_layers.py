@@ -9,6 +9,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from conftest import tiny_loop
 from mulligan.layers.blur import Blur, upsample
+from mulligan.layers.conditioning import ConditioningAugmentation
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.maxout import Maxout
 from mulligan.layers.minibatch_std import minibatch_std
@@ -328,6 +329,35 @@ def test_modulation_under_autocast() -> None:
     assert (y.float() - exact).square().mean().sqrt().item() < 0.01
 
 
+# --- conditioning augmentation -----------------------------------------------------------------------------
+
+
+def test_codes_are_drawn_with_the_moments_that_are_told() -> None:
+    torch.manual_seed(0)
+    layer = ConditioningAugmentation(5, 3)
+    phi = torch.randn(2, 5)
+    with torch.no_grad():
+        fixed, (mu, log_var) = layer(phi, torch.zeros(2, 3))
+        codes, _ = layer(phi.repeat_interleave(20_000, 0), torch.randn(40_000, 3))
+    assert torch.equal(fixed, mu)
+    found = codes.view(2, 20_000, 3)
+    torch.testing.assert_close(found.mean(1), mu, rtol=0, atol=0.03)
+    torch.testing.assert_close(found.var(1).log(), log_var, rtol=0, atol=0.05)
+
+
+def test_mean_and_variance_are_read_from_different_outputs() -> None:
+    """A port has read both from the same slice: its KL is wrong, and its training fails."""
+    layer = ConditioningAugmentation(5, 3)
+    phi = torch.randn(2, 5)
+    _, (mu, log_var) = layer(phi, torch.zeros(2, 3))
+    used = [torch.autograd.grad(m.sum(), layer.moments.weight, retain_graph=True)[0].any(1) for m in (mu, log_var)]
+    assert used[0].tolist() == [True] * 3 + [False] * 3
+    assert used[1].tolist() == [False] * 3 + [True] * 3
+
+
+# --- sizes -------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("size", "first"), [(16, (4, 2)), (28, (7, 2)), (32, (4, 3)), (64, (4, 4)), (36, (9, 2)), (128, (4, 5))]
 )
@@ -342,6 +372,14 @@ def test_sizes_that_cannot_be_reached_name_those_that_can(size: int, advice: str
         first_map(size)
     for other in map(int, advice.split(" or ")):
         first_map(other)
+
+
+def test_half_of_a_side_that_can_be_reached_needs_one_doubling_less() -> None:
+    for size in (16, 28, 36, 64):
+        side, doublings = first_map(size)
+        assert first_map(size // 2, least=1) == (side, doublings - 1)
+    with pytest.raises(ValueError, match="--size 4"):
+        first_map(4, least=1)
 
 
 def test_images_that_are_not_square() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 
 from mulligan import losses
 
@@ -83,6 +84,17 @@ def test_relativistic_by_hand_and_symmetric() -> None:
     assert losses.d_relativistic(real, real)["adv"].item() == pytest.approx(math.log(2))
 
 
+def test_matching_by_hand() -> None:
+    """Real pairs count once, mismatched pairs and fakes half; a pair that is no mismatch does not count at all."""
+    real, wrong, fake = logits(0.3, -1.2), logits(0.7, 5.0), logits(-0.5, 2.0)
+    terms = {k: v.item() for k, v in losses.d_matching(real, wrong, fake, torch.tensor([True, False])).items()}
+    usual = losses.d_minimax(real, fake)
+    assert terms["real"] == pytest.approx(usual["real"].item())
+    assert terms["fake"] == pytest.approx(usual["fake"].item() / 2)
+    assert terms["mismatch"] == pytest.approx(math.log(1 + math.exp(0.7)) / 2)
+    assert losses.d_matching(real, wrong, fake, torch.tensor([False, False]))["mismatch"].item() == 0
+
+
 def test_saturating_gradient_fades_where_d_rejects_and_the_other_does_not() -> None:
     """d/dt of log(1 - σ(t)) is -σ(t), that of -log σ(t) is σ(t) - 1."""
     for t in (-10.0, -1.0, 0.0, 3.0):
@@ -145,3 +157,38 @@ def test_least_squares_by_hand() -> None:
     assert terms["real"].item() == pytest.approx((1 + 1) / 4)
     assert terms["fake"].item() == pytest.approx((0 + 4) / 4)
     assert g_least_squares(logits(0.5, 2.5))["adv"].item() == pytest.approx((0 + 4) / 4)
+
+
+# --- conditioning augmentation -----------------------------------------------------------------------------
+
+
+def moments(n: int = 4, d: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    mu, log_var = torch.randn(2, n, d, generator=generator, dtype=torch.float64)
+    return mu, log_var
+
+
+def test_kl_is_torchs_own() -> None:
+    mu, log_var = moments()
+    own = kl_divergence(Normal(mu, (log_var / 2).exp()), Normal(torch.zeros(()), torch.ones(())))
+    assert losses.kl_standard_normal(mu, log_var).item() == pytest.approx(own.mean().item(), rel=1e-12)
+
+
+def test_kl_is_the_integral_of_its_definition() -> None:
+    """E_c[log N(c; μ, σ²) - log N(c; 0, 1)] by a fine sum over c."""
+    mu, log_var = moments(5, 1)
+    c = torch.linspace(-20, 20, 40_001, dtype=torch.float64)
+    log_p = -((c - mu).square() / log_var.exp() + log_var) / 2
+    p = log_p.exp() / math.sqrt(2 * math.pi)
+    by_hand = (p * (log_p + c.square() / 2)).sum(1) * (c[1] - c[0])
+    assert losses.kl_standard_normal(mu, log_var).item() == pytest.approx(by_hand.mean().item(), rel=1e-6)
+
+
+def test_kl_is_0_at_the_standard_normal_and_nowhere_below() -> None:
+    assert losses.kl_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)).item() == 0
+    mu, log_var = (t.requires_grad_() for t in moments())
+    each = torch.stack([losses.kl_standard_normal(m, v) for m, v in zip(mu.flatten(), log_var.flatten(), strict=True)])
+    assert (each > 0).all()
+    each.sum().backward()
+    assert torch.allclose(mu.grad, mu), "μ is pulled to 0"
+    assert torch.allclose(log_var.grad, (log_var.exp() - 1) / 2), "σ² to 1"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from conftest import bare_loop, clone, differences, everything, rows, tiny_system
+import conftest
+from conftest import bare_loop, clone, differences, everything, newest, rows, tiny_system
 from mulligan import checkpoint
 from mulligan.look import observing
 from mulligan.loop import Loop, Saved
@@ -22,21 +23,7 @@ STAGES = ["4 px", "8 px, fading in", "8 px", "16 px, fading in", "16 px"]
 
 
 def played(*rounds: int, saved: Saved | None = None, **options: Any) -> Loop:
-    """A loop after so many rounds of each stage; with `saved`, after so many more in its stage and those to come."""
-    loop = bare_loop(tiny_system("progan", "image", **options))
-    if saved is not None:
-        vars(loop.progress).update(saved[1]["progress"])
-    stages = loop.system.stages()
-    for number, n in enumerate(rounds):
-        loop.seed(number)
-        stage = next(stages)
-        if number < loop.progress.stage:
-            continue
-        loop.enter(number, stage, saved)
-        saved = None
-        for _ in range(n):
-            loop.play()
-    return loop
+    return conftest.played(tiny_system("progan", "image", **options), *rounds, saved=saved)
 
 
 def networks(**options: Any) -> tuple[Generator, Discriminator]:
@@ -237,13 +224,6 @@ def test_resumed_in_any_stage_it_is_bit_for_bit_the_same(stage: int, tmp_path: P
     torch.manual_seed(99)
     taken_up = played(*[0] * stage, *rest, saved=(model, state))
     assert differences(everything(whole), everything(taken_up)) == []
-
-
-def newest(run: Path) -> Any:
-    place, _ = checkpoint.newest(run / "checkpoints")
-    assert place is not None
-    model, state, _ = checkpoint.load(place)
-    return model, {k: v for k, v in state.items() if k != "progress"}
 
 
 @pytest.mark.parametrize(("look_every", "kept"), [(5, "000015"), (100, "000012")], ids=["in a stage", "between two"])

@@ -51,6 +51,13 @@ class Average:
             if not v.is_floating_point():
                 self.shadow[k].copy_(v)
 
+    @torch.no_grad()
+    def settle(self, name: str) -> None:
+        """From now on a network is what its average was."""
+        for k, v in self.live.items():
+            if k.startswith(f"{name}."):
+                v.copy_(self.shadow[k])
+
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """Inside, the networks hold the average."""

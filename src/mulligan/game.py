@@ -212,14 +212,16 @@ class Typical(System):
         self.augment: Augment | None = None
         self.kept: deque[tuple[int, Shown]] = deque()  # (round's first image, fakes): G has learned from them, D not
 
-    def augment_d(self) -> None:
-        """Let D see augmented images alone while it or G learns, if `--augment` says so; called when D is built.
+    def augment_d(self, *discriminators: nn.Module) -> None:
+        """Let D, or the `discriminators` of a system with several, see augmented images alone while it or G learns, if
+        `--augment` says so; called when D is built.
 
         A hook, so that every use of D is met, penalties included, and D's weights keep their names.
         """
         if strength := self._strength():
             augment = self.augment = Augment(strength)
-            self.D.register_forward_pre_hook(lambda D, args: (augment(args[0]), *args[1:]) if D.training else None)
+            for D in discriminators or (self.D,):
+                D.register_forward_pre_hook(lambda D, args: (augment(args[0]), *args[1:]) if D.training else None)
 
     def _strength(self) -> Any:
         """`--augment`, None where it says none."""

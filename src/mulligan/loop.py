@@ -77,6 +77,7 @@ class Loop:
         if saved is None:
             p = self.progress
             p.stage, p.stage_round, p.stage_seconds = number, 0, 0.0
+            self._settle(stage)
             if stage.begin is not None:
                 stage.begin(self.loader)
             if start is not None and number == 0:
@@ -93,6 +94,13 @@ class Loop:
         self.average.take_over(earlier)
         if saved is not None:
             self._restore(saved[1])
+
+    def _settle(self, stage: Stage) -> None:
+        """What generates and learns no more is its moving average from now on: others learn from what is shown."""
+        learning = {id(p) for turn in stage.turns for p in parameters(turn.learns)}
+        for name in self.system.averaged:
+            if learning.isdisjoint(map(id, getattr(self.system, name).parameters())):
+                self.average.settle(name)
 
     def play(self) -> None:
         """One round: every turn that is due."""

@@ -33,6 +33,18 @@ def g_nonsaturating(fake: Tensor) -> dict[str, Tensor]:
     return {"adv": softplus(-wide(fake)).mean()}
 
 
+def d_matching(real: Tensor, mismatch: Tensor, fake: Tensor, differs: Tensor) -> dict[str, Tensor]:
+    """-E[log D(x, t)] - ½ (E[log(1 - D(x, t'))] + E[log(1 - D(G(z, t), t))]) (Reed et al. 2016, algorithm 1, negated).
+
+    `differs` (N,): whether the t' of a pair is not its t; where it is the same the pair is no mismatch, and left out.
+    """
+    return {
+        "real": softplus(-wide(real)).mean(),
+        "mismatch": (softplus(wide(mismatch)) * differs).sum() / differs.sum().clamp(min=1) / 2,
+        "fake": softplus(wide(fake)).mean() / 2,
+    }
+
+
 def d_hinge(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] (Miyato et al. 2018, eq. 16, negated)."""
     return {"real": relu(1 - wide(real)).mean(), "fake": relu(1 + wide(fake)).mean()}
@@ -68,22 +80,13 @@ def d_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     return {"adv": softplus(wide(fake) - wide(real)).mean()}
 
 
-def d_matching(real: Tensor, wrong: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """-E[log s_r + ½ (log(1 - s_w) + log(1 - s_f))] with s = sigmoid(logit) (Reed et al. 2016, algorithm 1, negated).
+def d_matching_relativistic(real: Tensor, mismatch: Tensor, fake: Tensor, differs: Tensor) -> dict[str, Tensor]:
+    """The same asked of two at a time: which is the matching pair, this one or the fake; this one or the mismatch?
 
-    real: of matching pairs; wrong: of real samples with another's condition; fake: of samples with their own.
+    E[softplus(-(s_r - s_f))] + E[softplus(-(s_r - s_w))] of logits s; `differs` as of `d_matching`.
     """
-    terms = d_minimax(real, fake)
-    return {"real": terms["real"], "mismatch": softplus(wide(wrong)).mean() / 2, "fake": terms["fake"] / 2}
-
-
-def d_matching_relativistic(real: Tensor, wrong: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """The same asked of two at a time: which is the matching pair, this one or the fake; this one or the wrong one?
-
-    E[softplus(-(s_r - s_f))] + E[softplus(-(s_r - s_w))] of logits s: each pair on the right is one term of
-    `d_relativistic`.
-    """
-    return {**d_relativistic(real, fake), "mismatch": d_relativistic(real, wrong)["adv"]}
+    confused = softplus(wide(mismatch) - wide(real))
+    return {**d_relativistic(real, fake), "mismatch": (confused * differs).sum() / differs.sum().clamp(min=1)}
 
 
 def g_relativistic(real: Tensor, fake: Tensor) -> dict[str, Tensor]:

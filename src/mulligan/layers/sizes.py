@@ -5,18 +5,18 @@ from __future__ import annotations
 from mulligan.errors import Mistake
 
 
-def first_map(size: int, *, smallest: int = 4) -> tuple[int, int]:
+def first_map(size: int, *, smallest: int = 4, least: int = 2) -> tuple[int, int]:
     """(side of the first map, number of doublings) that lead to an image of side `size`.
 
     Halves as long as the side stays even and at least `smallest`: 28 -> (7, 2), 64 -> (4, 4).
 
     Raises:
-        ValueError: fewer than two doublings would be left.
+        ValueError: fewer than `least` doublings would be left.
     """
     side, doublings = size, 0
     while side % 2 == 0 and side // 2 >= smallest:
         side, doublings = side // 2, doublings + 1
-    if doublings < 2:
+    if doublings < least:
         low = max(16, size // 4 * 4)
         raise Mistake(f"--size {size}: this network needs a multiple of 4, 16 or more; try {low} or {low + 4}")
     return side, doublings

@@ -36,7 +36,7 @@ class ConvGenerator(nn.Module):
 
     `width` is the number of channels before the last layer; it doubles at each step back towards z. With a condition
     to be `told` it is (z, c) -> x: what is read of c stands beside z. `norm` may be a normalisation that is told c, in
-    place of BatchNorm.
+    place of BatchNorm. `least`: as of `first_map`.
     """
 
     def __init__(
@@ -46,11 +46,13 @@ class ConvGenerator(nn.Module):
         width: int,
         told: Signal | None = None,
         norm: Norm = nn.BatchNorm2d,
+        *,
+        least: int = 2,
     ) -> None:
         super().__init__()
         latent = Latent(z_dim, told)
         channels, size = square(shape)
-        side, doublings = first_map(size)
+        side, doublings = first_map(size, least=least)
         widths = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
         self.first = Chain(
             nn.Linear(latent.d, widths[0] * side * side, bias=False),
@@ -125,11 +127,17 @@ class ConvDiscriminator(nn.Module):
 
 
 def discriminator_layers(
-    shape: tuple[int | None, ...], width: int, *, norm: bool = True, wrap: Wrap = identity, hidden: int = 0
+    shape: tuple[int | None, ...],
+    width: int,
+    *,
+    norm: bool = True,
+    wrap: Wrap = identity,
+    hidden: int = 0,
+    least: int = 2,
 ) -> list[list[nn.Module]]:
-    """The layers of `ConvDiscriminator`: each one with weights, and what goes with it."""
+    """The layers of `ConvDiscriminator`: each one with weights, and what goes with it. `least`: as of `first_map`."""
     channels, size = square(shape)
-    side, halvings = first_map(size)
+    side, halvings = first_map(size, least=least)
     widths = [width * 2**i for i in range(halvings)]
     layers: list[list[nn.Module]] = [[wrap(nn.Conv2d(channels, width, 4, 2, 1)), nn.LeakyReLU(0.2)]]
     for a, b in pairwise(widths):

@@ -104,7 +104,7 @@ class GANCLS(Typical):
         if wrong is None:
             return losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
         matching = losses.d_matching_relativistic if self.relativistic else losses.d_matching
-        return matching(real, wrong.masked_fill(~differs, -torch.inf), fake)
+        return matching(real, wrong, fake, differs)
 
     def g_loss(self, batch: Batch) -> Terms:
         c = batch[self.key]
