@@ -101,7 +101,8 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     x, x2 = uniform(signals["x"].shape), uniform(signals["x"].shape)
     tags = torch.rand(n, 4, generator=source).round()
     text = torch.randint(1, 10, (n, 6), generator=source) * (torch.arange(6) < 4)
-    background, mask = uniform(signals["x"].shape), uniform(signals["mask"].shape)
+    background = uniform(signals["x"].shape)
+    mask = uniform((1, *signals["x"].shape[1:]))
     features = torch.randn(n, 5, generator=source)
     y = torch.arange(n) % 3
     return Memory(x=x, y=y, x2=x2, background=background, mask=mask, tags=tags, text=text, features=features)
