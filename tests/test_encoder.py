@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import Command, differences, samples_of, signals_of
+from conftest import Command, differences, draw_pictures, samples_of, signals_of
 from mulligan import registry
 from mulligan.conditions import wished
 from mulligan.data import characters, open_source
@@ -162,6 +162,23 @@ def test_sentences_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     whole = opened().train
     assert isinstance(whole, Encoded)
     assert torch.equal(once.embeddings, whole.embeddings), "a damaged entry is made anew"
+
+
+def test_a_users_own_sentences(tmp_path: Path) -> None:
+    draw_pictures(tmp_path, 30)
+    said = {str(file.relative_to(tmp_path)): f"{file.parent.name} noise" for file in tmp_path.rglob("*.png")}
+    longest = min(said)
+    said[longest] = "dark noise " * 90
+    lines = "\n".join(f"{file},{text}" for file, text in said.items())
+    (tmp_path / "captions.csv").write_text(f"file,text\n{lines}\n")
+    for _ in range(2):  # the second time from the cache
+        source = open_source(str(tmp_path), encoder="minilm")
+        assert source.notes[-1].endswith("(--encoder minilm); 1 of 3 are longer.")
+    split = source.train
+    assert isinstance(split, Encoded) and split.embeddings.shape == (3, 384)
+    rows = split.fetch(np.arange(len(split)))
+    light = torch.isclose(rows["text"], minilm.encode(["light noise"]), atol=1e-6).all(1)
+    assert light.any() and torch.equal(light, rows["x"].amin((1, 2, 3)) > -0.1)
 
 
 # --- whole commands -------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def encoded(source: Source, progress: Progress | None = None) -> Source:
     sentences = [sentence(row, source.signals["text"]) for row in distinct]
     entry = "minilm-" + fingerprint([minilm.VERSION.encode(), "\n".join(sentences).encode()])
     make, load = partial(_make, sentences=sentences, progress=progress), partial(_load, n=len(sentences))
-    embeddings = cache.opened(entry, make, load)
+    embeddings, cut = cache.opened(entry, make, load)
     ends = np.cumsum([len(part) for part in numbers.values()])
     of = dict(zip(numbers, np.split(rows.ravel(), ends[:-1]), strict=True))
     splits = {name: Encoded(split, embeddings, of[name]) for name, split in source.splits.items()}
@@ -76,7 +76,13 @@ def encoded(source: Source, progress: Progress | None = None) -> Source:
         held_out=splits["held_out"],
         test=splits["test"],
         fingerprint=fingerprint([source.fingerprint.encode(), minilm.VERSION.encode()]),
+        notes=[*source.notes, *([_told(cut, len(sentences))] if cut else [])],
     )
+
+
+def _told(cut: int, n: int) -> str:
+    most = f"{minilm.MOST} tokens, about a hundred words"
+    return f"A sentence is read to the end of its first {most} ({FLAG}); {cut:,} of {n:,} are longer."
 
 
 def _make(place: Path, *, sentences: Sequence[str], progress: Progress | None) -> dict[str, Any]:
@@ -88,11 +94,12 @@ def _make(place: Path, *, sentences: Sequence[str], progress: Progress | None) -
         if progress is not None:
             progress("reading sentences", start + len(part), len(order))
     np.save(place / "embeddings.npy", found)
-    return {"encoder": minilm.VERSION, "sentences": len(sentences)}
+    return {"encoder": minilm.VERSION, "sentences": len(sentences), "cut": sum(map(minilm.too_long, sentences))}
 
 
-def _load(place: Path, *, n: int) -> Tensor:
+def _load(place: Path, *, n: int) -> tuple[Tensor, int]:
+    """The embeddings (n, 384), and how many sentences were longer than is read."""
     found = np.load(place / "embeddings.npy", allow_pickle=False)
     if found.shape != (n, minilm.WIDTH) or found.dtype != np.float32:
         raise Mistake("the embeddings of the cache entry have another shape")
-    return torch.from_numpy(found)
+    return torch.from_numpy(found), cache.meta(place)["cut"]
