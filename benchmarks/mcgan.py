@@ -172,7 +172,7 @@ def into_pictures(contestants: list[Contestant], folder: Path) -> None:
         for name, images in made.items():
             row += [tile(x[i].expand(3, -1, -1), name if key == "x" else key) for key, x in images.items()]
         shown.append(row)
-    sheet([left + right for left, right in zip(shown[::2], shown[1::2], strict=True)]).save(folder / "mcgan.png")
+    sheet([left + right for left, right in zip(shown[::2], shown[1::2], strict=True)]).save(folder / "mcgan-pasted.png")
 
 
 QUESTION = Question(

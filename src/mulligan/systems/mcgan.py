@@ -64,7 +64,7 @@ class Config(BaseConfig):
     mask_weight: float = Field(default=1.0, ge=0, description="weight of D's head on image and mask")
     background_weight: float = Field(default=15.0, ge=0, description="weight of G's L1 distance to the background")
     kl_weight: float = Field(default=2.0, ge=0, description="weight of the KL term, which is a mean over the code")
-    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 
     @classmethod

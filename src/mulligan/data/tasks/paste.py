@@ -42,7 +42,7 @@ class Pasted(Split):
         n, k = len(cutouts), len(crops)
         self.own = state.randint(k, size=n)
         self.other = (self.own + state.randint(1, k, size=n)) % k  # never the same
-        self.places = state.random_sample((2, n, 2)).mean(0)  # anywhere, more often near the middle
+        self.places = state.random_sample((n, 2))
 
     def __len__(self) -> int:
         return len(self.split)
