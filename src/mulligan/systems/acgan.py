@@ -7,8 +7,7 @@ right name: G for samples that D names as asked.
     D maximises  L_S + λ L_C        G maximises  λ L_C - L_S        λ: `aux_weight`, 1 in the paper
 
 D learns to name from reals and from fakes. A label's P is a softmax over classes, its term the cross-entropy; tags
-(Jin et al. 2017, 1708.05509) have a sigmoid each and the mean of their binary cross-entropies. Both are computed from
-logits.
+(as in Jin et al. 2017, 1708.05509) have a sigmoid each, and their cross-entropies add up. Both are computed from logits.
 
 Differs: G's part of L_S is the non-saturating -log P(real | G(z, c)); the networks are DCGAN's, with kernels of 4, and
 c stands beside z as 64 numbers that are learned, not one-hot; dropout stands behind BatchNorm and LeakyReLU; no noise
@@ -93,9 +92,11 @@ class ACGAN(Typical):
 
 
 def misnaming(logits: Tensor, c: Tensor) -> Tensor:
-    """-E[log P(c | x)] of the logits (N, n) of a label c (N,); of tags c (N, n) the mean over the tags too."""
+    """-E[log P(c | x)] of the logits (N, n) of a label c (N,), or of tags c (N, n), independent of each other."""
     logits = losses.wide(logits)
-    return binary_cross_entropy_with_logits(logits, c) if c.is_floating_point() else cross_entropy(logits, c)
+    if not c.is_floating_point():
+        return cross_entropy(logits, c)
+    return binary_cross_entropy_with_logits(logits, c, reduction="sum") / len(c)
 
 
 class Discriminator(nn.Module):
