@@ -90,6 +90,7 @@ def test_samples_always_have_the_full_side() -> None:
     torch.testing.assert_close(enlarged(torch.full((1, 1, 4, 4), 0.3)), torch.full((1, 1, 8, 8), 0.3))
     list(found.stages())
     nn.init.normal_(found.G2.to_image.weight)
+    nn.init.constant_(found.G2.to_image.bias, 0.5)
     fine = found.G2(sketch, second, batch["text"])[0]
     assert fine.abs().max() > 1
     assert torch.equal(found.generate(batch)["x"], fine.clamp(-1, 1))
