@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from conftest import Command
-from mulligan.conditions import asked_tags, completed, wished
+from mulligan.conditions import asked_tags, class_number, completed, read_texts, wished
 from mulligan.data.words import sentence
 from mulligan.errors import Mistake
 from mulligan.model import Model
@@ -138,6 +138,19 @@ def test_latent_tools_say_that_they_work_without_conditions(
     assert "told nothing" in mulligan("project", runs["tags"], "#1", "-o", tmp_path / "x.png").mistake()
     walk = tmp_path / "walk.gif"
     assert mulligan("walk", runs["text"], "--side", 2, "--steps", 2, "-o", walk).status == 0
+
+
+def test_what_is_not_read_is_named() -> None:
+    signal = Signal("text", (3,), (0, 4), names=("and", "blue", "eyes", "red"))
+    rows, notes = read_texts(["red and blue eyes and red eyes"], signal)
+    assert [sentence(row, signal) for row in rows] == ["red and blue"]
+    (note,) = notes
+    assert note.startswith("only the first 3 words are read")
+
+
+def test_a_class_is_not_hidden_in_zeros() -> None:
+    with pytest.raises(Mistake, match="no such class"):
+        class_number("00000000099", Signal("label", (), (0, 3)))
 
 
 def test_asked_tags() -> None:

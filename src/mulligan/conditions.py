@@ -71,6 +71,8 @@ def wished(
 def _takes(model: Model) -> str:
     system = model.config["system"]
     options = [OPTIONS[key] for key in model.given if key in OPTIONS]
+    if model.given and not options:
+        return f"this {system} is told {' and '.join(model.given)}, which no option gives; leave it out"
     return f"this {system} is told {'with ' + ' and '.join(options) if options else 'nothing'}; leave it out"
 
 
@@ -91,7 +93,7 @@ def class_number(word: str, signal: Signal) -> int:
     """
     if word in signal.names:
         return signal.names.index(word)
-    if word.isascii() and word.isdigit() and int(word[:9]) < signal.n_classes:
+    if word.isascii() and word.isdigit() and len(word) <= 9 and int(word) < signal.n_classes:
         return int(word)
     last = signal.n_classes - 1
     known = nearest(word, signal.names) if signal.names else f"; classes are numbered from 0 to {last}"
@@ -179,10 +181,15 @@ def _short(text: str) -> str:
 
 def _check_words(text: str, signal: Signal) -> str:
     """A note on the words that are passed over."""
-    said = words(text)
-    known, unknown = set(signal.names) & set(said), [w for w in dict.fromkeys(said) if w not in signal.names]
+    said, most = words(text), signal.shape[0] or 0
+    known, unknown = [w for w in said if w in signal.names], [w for w in dict.fromkeys(said) if w not in signal.names]
     if not known:
         hint = nearest(unknown[0], signal.names) if unknown else ""
         hint = hint if hint.startswith("; did") else f"; it knows words such as {', '.join(signal.names[:8])}"
         raise Mistake(f"--text {_short(text)!r}: the model was trained on none of these words{hint}")
-    return f"words that the model was not trained on are passed over: {', '.join(unknown)}" if unknown else ""
+    notes = [f"words that the model was not trained on are passed over: {', '.join(unknown)}"] if unknown else []
+    if len(known) > most:
+        notes.append(
+            f"only the first {most} words are read, as many as the data's longest sentence has: {_short(text)}"
+        )
+    return "; ".join(notes)

@@ -7,7 +7,7 @@ right name: G for samples that D names as asked.
     D maximises  L_S + λ L_C        G maximises  λ L_C - L_S        λ: `aux_weight`, 1 in the paper
 
 D learns to name from reals and from fakes. A label's P is a softmax over classes, its term the cross-entropy; tags
-(as in Jin et al. 2017, 1708.05509) have a sigmoid each, and their cross-entropies add up. Both are computed from logits.
+have a sigmoid each, and their cross-entropies add up (as in Jin et al. 2017, 1708.05509). Both come from logits.
 
 Differs: G's part of L_S is the non-saturating -log P(real | G(z, c)); the networks are DCGAN's, with kernels of 4, and
 c stands beside z as 64 numbers that are learned, not one-hot; dropout stands behind BatchNorm and LeakyReLU; no noise

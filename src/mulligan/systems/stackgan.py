@@ -15,7 +15,8 @@ Reference code: github.com/hanzhanggit/StackGAN.
 Differs: KL is averaged over the code's numbers, with λ = 2, as in the reference code; the paper's is their sum. μ and
 log σ² are linear in φ (the code has a LeakyReLU behind each), ε is Gaussian (there truncated). Each network learns to
 read by itself, where the paper's encoder is trained before and frozen. Stage I is half the data's side, not a quarter,
-by DCGAN's generator. Stage II sees G1's moving average. No decay of the learning rate; widths for a CPU.
+by DCGAN's generator; G2 has skips from its encoder and adds what it makes to the sketch enlarged. Stage II sees G1's
+moving average. No decay of the learning rate; widths for a CPU.
 """
 
 from __future__ import annotations
@@ -138,6 +139,8 @@ class StackGAN(Typical):
         return x if self.refining else avg_pool2d(x, 2), batch[self.key]
 
     def discriminate(self, x: Tensor, *c: Tensor) -> Tensor:
+        if not self.refining and x.shape[-1] == self.size:  # real images, which D is shown at the side it judges
+            x = avg_pool2d(x, 2)
         logits: Tensor = self.discriminator(x, *c)
         return logits
 
@@ -205,9 +208,7 @@ class Refiner(nn.Module):
     ) -> None:
         super().__init__()
         channels, size = square(shape)
-        import os
-
-        halvings = min(int(os.environ.get("STACK_H", 2)), first_map(size, least=1)[1])
+        halvings = min(2, first_map(size, least=1)[1])
         widths = [width * 2**i for i in range(halvings + 1)]
         last = widths[-1]
         self.first = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1), nn.ReLU())
