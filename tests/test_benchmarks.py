@@ -203,6 +203,8 @@ def test_json_is_written_whole_and_without_infinities(tmp_path: Path) -> None:
         "systems",
         "tag_model",
         "nearest_neighbour",
+        "conditional",
+        "auxiliary",
     ],
 )
 def test_every_case_fits_its_system(name: str) -> None:
@@ -377,3 +379,55 @@ def test_loop_speed_measures_each_variant_and_draws(tmp_path: Path, monkeypatch:
     assert summary["preliminary"]
     assert [r["name"] for r in summary["rows"]] == [v.name for v in speed.variants()]
     assert (tmp_path / "loop_speed.png").exists()
+
+
+def test_what_was_asked_is_judged_digit_by_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real digits are right and various; one digit for all is right for its own class, and not various."""
+    import torch
+
+    from mulligan.data import open_source
+    from mulligan.data.source import evenly
+
+    asked = script("asked")
+    monkeypatch.setattr(asked, "N", 500)
+    source = open_source("mnist")
+    judge = asked.Judge(source)
+    rows = source.held_out.fetch(evenly(source.held_out, 500))
+    x, y = rows["x"], rows["y"]
+    real, off = judge.measure(x, y), judge.measure(x, (y + 1) % 10)
+    assert real[asked.ACCURACY] > 0.98 > 0.02 > off[asked.ACCURACY]
+    assert real[asked.DIVERSITY] == pytest.approx(1, abs=0.05)
+    one = judge.measure(x[:1].expand(500, -1, -1, -1), y)
+    assert one[asked.DIVERSITY] == 0
+    assert one[asked.ACCURACY] == pytest.approx(float((y == y[0]).float().mean()))
+    assert judge.measure(torch.full_like(x, torch.nan), y)[asked.ACCURACY] == 0
+
+
+def test_shuffled_labels_are_of_training_alone() -> None:
+    from mulligan.data import open_source
+
+    source, shuffled = open_source("mnist"), script("conditional").opens("shuffled")
+    ours, theirs = (s.train.labels() for s in (shuffled, source))
+    assert sorted(ours) == sorted(theirs)
+    assert np.mean(ours == theirs) == pytest.approx(0.1, abs=0.02)
+    assert np.array_equal(shuffled.test.labels(), source.test.labels())
+    assert shuffled.fingerprint != source.fingerprint
+
+
+def test_the_picture_of_accuracy_over_diversity_takes_lost_runs() -> None:
+    auxiliary = script("auxiliary")
+
+    def end(*values: float) -> Any:
+        return {m: {"values": list(values)} for m in (auxiliary.ACCURACY, auxiliary.DIVERSITY, auxiliary.FD)}
+
+    ends = [("acgan, weight 0.1", end(0.3, 0.4)), ("acgan, weight 1", end(0.7, math.inf)), ("concat", {})]
+    summary = {
+        "asks": "Why?",
+        "preliminary": True,
+        "machines": ["one"],
+        "contestants": [{"name": name, "end": values} for name, values in ends],
+        "references": {
+            auxiliary.DATA: {m: {"real data": 0.99} for m in (auxiliary.ACCURACY, auxiliary.DIVERSITY, auxiliary.FD)}
+        },
+    }
+    assert len(auxiliary.picture(summary).getcolors(1 << 24)) > 20
