@@ -96,7 +96,7 @@ class GANCLS(Typical):
         else:
             (real, on_fake), wrong = self.D(both, twice).chunk(2), None
         self.watch(real - on_fake if self.relativistic else real)
-        slopes = self.config.gamma * gradient_penalty(lambda x: self.D(x, twice), both)
+        slopes = self.config.gamma * gradient_penalty(self.D, both, twice)
         return {**self.adversarial(real, on_fake, wrong, differ(c, other)), "r1_r2": slopes}
 
     def adversarial(self, real: Tensor, fake: Tensor, wrong: Tensor | None, differs: Tensor) -> Terms:
