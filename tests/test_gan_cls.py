@@ -10,7 +10,7 @@ import torch
 
 from conftest import bare_loop, entered, samples_of, tiny_system
 from mulligan import losses
-from mulligan.systems.gan_cls import differ
+from mulligan.networks.matching import differ
 
 
 def batch_of(system: Any, n: int = 8) -> dict[str, torch.Tensor]:

@@ -1,17 +1,18 @@
-"""The matching-aware D: one look at an image, several conditions."""
+"""The pairs that a matching-aware D is asked about: one look at an image, several conditions."""
 
 import torch
 from torch import Tensor
 
 from conftest import samples_of, signals_of
-from mulligan.networks.matching import MatchingDiscriminator
+from mulligan.networks.dcgan import ConvDiscriminator
+from mulligan.networks.matching import compare
 
 SIGNALS = signals_of("image")
 
 
-def network(key: str = "text", side: int = 16, least: int = 2) -> MatchingDiscriminator:
+def network(key: str = "text", side: int = 16, least: int = 2) -> ConvDiscriminator:
     torch.manual_seed(0)
-    return MatchingDiscriminator((3, side, side), SIGNALS[key], 8, 4, least=least).eval()
+    return ConvDiscriminator((3, side, side), 4, norm=False, told=SIGNALS[key], least=least)
 
 
 def batch(n: int = 6) -> dict[str, Tensor]:
@@ -19,21 +20,24 @@ def batch(n: int = 6) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_each_image_is_judged_with_its_own_and_its_neighbours_condition() -> None:
+def test_real_images_are_judged_with_their_own_and_their_neighbours_condition_and_fakes_with_their_own() -> None:
     for key in ("text", "tags", "y"):
         D, rows = network(key), batch()
         x, c = rows["x"], rows[key]
-        own, others, differs = D.compare(x, c)
-        torch.testing.assert_close(own, D(x, c))
-        torch.testing.assert_close(others, D(x, c[[5, 0, 1, 2, 3, 4]]))
-        assert differs.tolist() == [not torch.equal(c[i], c[i - 1]) for i in range(6)]
-        assert not torch.allclose(own[differs], others[differs])
+        fake = x.flip(0)
+        pairs = compare(D, x, fake, c)
+        torch.testing.assert_close(pairs.real, D(x, c))
+        torch.testing.assert_close(pairs.fake, D(fake, c))
+        torch.testing.assert_close(pairs.wrong, D(x, c[[5, 0, 1, 2, 3, 4]]))
+        assert pairs.differs.tolist() == [not torch.equal(c[i], c[i - 1]) for i in range(6)]
+        assert not torch.allclose(pairs.real[pairs.differs], pairs.wrong[pairs.differs])
 
 
 @torch.no_grad()
 def test_equal_conditions_are_no_mismatch() -> None:
     D, rows = network("y"), batch(4)
-    assert D.compare(rows["x"], torch.tensor([1, 1, 2, 2]))[2].tolist() == [True, False, True, False]
+    pairs = compare(D, rows["x"], rows["x"], torch.tensor([1, 1, 2, 2]))
+    assert pairs.differs.tolist() == [True, False, True, False]
 
 
 @torch.no_grad()

@@ -84,7 +84,7 @@ class ConvDiscriminator(nn.Module):
     each layer with weights. `hidden` units between the last map and the logit, 0 for none as in the paper, let D judge
     how parts of an image go together, which strided convolutions alone hardly do in so few layers. With a condition to
     be `told` it is (x, c) -> logits, by a projection of what stands before the last layer; c may have k N rows, k
-    conditions to judge each image by. Without one it does not look at c.
+    conditions to judge each image by. Without one it does not look at c. `least`: as of `first_map`.
     """
 
     def __init__(
@@ -96,9 +96,10 @@ class ConvDiscriminator(nn.Module):
         wrap: Wrap = identity,
         hidden: int = 0,
         told: Signal | None = None,
+        least: int = 2,
     ) -> None:
         super().__init__()
-        layers = discriminator_layers(shape, width, norm=norm, wrap=wrap, hidden=hidden)
+        layers = discriminator_layers(shape, width, norm=norm, wrap=wrap, hidden=hidden, least=least)
         self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
             self.apply(init_normal)

@@ -34,6 +34,7 @@ from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
+from mulligan.networks.matching import compare
 from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
 
@@ -89,22 +90,16 @@ class GANCLS(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         (x, c), (fake, _) = self.real(batch), self.fake(batch)
         both, twice = torch.cat([x, fake]), torch.cat([c, c])
-        other = c.roll(1, 0)
         if self.config.d_terms == "mismatch":
-            # each image is looked at once; what D says of fakes with another's sentence is nobody's concern
-            real, on_fake, wrong, _ = self.D(both, torch.cat([c, c, other, other])).chunk(4)
+            pairs = compare(self.D, x, fake, c)
+            real, of_fake = pairs.real, pairs.fake
+            matching = losses.d_matching_relativistic if self.relativistic else losses.d_matching
+            terms = matching(real, pairs.wrong, of_fake, pairs.differs)
         else:
-            (real, on_fake), wrong = self.D(both, twice).chunk(2), None
-        self.watch(real - on_fake if self.relativistic else real)
-        slopes = self.config.gamma * gradient_penalty(self.D, both, twice)
-        return {**self.adversarial(real, on_fake, wrong, differ(c, other)), "r1_r2": slopes}
-
-    def adversarial(self, real: Tensor, fake: Tensor, wrong: Tensor | None, differs: Tensor) -> Terms:
-        """D's terms; `differs` (N,) says which wrong pairs are wrong."""
-        if wrong is None:
-            return losses.d_relativistic(real, fake) if self.relativistic else losses.d_minimax(real, fake)
-        matching = losses.d_matching_relativistic if self.relativistic else losses.d_matching
-        return matching(real, wrong, fake, differs)
+            real, of_fake = self.D(both, twice).chunk(2)
+            terms = (losses.d_relativistic if self.relativistic else losses.d_minimax)(real, of_fake)
+        self.watch(real - of_fake if self.relativistic else real)
+        return {**terms, "r1_r2": self.config.gamma * gradient_penalty(self.D, both, twice)}
 
     def g_loss(self, batch: Batch) -> Terms:
         c = batch[self.key]
@@ -128,8 +123,3 @@ class GANCLS(Typical):
         x = self.G.draw(self.G.latent(z, c).lerp(self.G.latent(z, other), 0.5))
         mine, its = self.D(x, torch.cat([c, other])).chunk(2) if not self.blind else (self.D(x, c),) * 2
         return torch.lerp(mine, its, 0.5)
-
-
-def differ(c: Tensor, other: Tensor) -> Tensor:
-    """bool (N,): whether two rows of conditions are not the same."""
-    return (c != other).reshape(len(c), -1).any(1)

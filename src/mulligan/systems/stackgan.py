@@ -2,19 +2,21 @@
 
 A sentence t is drawn in two stages. In stage I G1 makes an image of half the side from noise and a code of the
 sentence. In stage II G2 is given that image and a fresh code, no noise, and makes the image of the full side; G1 learns
-no more. Each stage is the game of GAN-CLS, with a D of its own that learns from real, mismatched and made images.
+no more. Each stage is the game of GAN-CLS, with a D of its own that learns from real, mismatched and made pairs.
 
 The code is no fixed one: conditioning augmentation draws ĉ = μ(φ) + σ(φ) ε, ε ~ N(0, I), φ what is read of t, so that G
 has to be right in a whole neighbourhood of each sentence.
 
-    D maximises  log D(x, t) + ½ [log(1 - D(x', t)) + log(1 - D(G, t))]      G maximises  log D(G, t) - λ KL
-    KL = KL(N(μ, diag σ²) || N(0, I)),  G = G1(z, ĉ) in stage I, G2(G1(z, ĉ), ĉ') in stage II
+    G minimises  its part of that game + λ KL(N(μ, diag σ²) || N(0, I))
+    G = G1(z, ĉ) in stage I, G2(G1(z, ĉ), ĉ') in stage II
 
 Reference code: github.com/hanzhanggit/StackGAN.
 
-Differs: KL is averaged over the code's numbers, with λ = 2, as in the reference code; the paper's is their sum. μ and
-log σ² are linear in φ (the code has a LeakyReLU behind each), ε is Gaussian (there truncated). Each network learns to
-read by itself, where the paper's encoder is trained before and frozen. Stage I is half the data's side, not a quarter,
+Differs: the game is as in gan_cls: D compares two pairs at a time, its slopes are penalised, it ends in a projection.
+KL is averaged over the code's numbers, as in the reference code; the paper's is their sum. μ and log σ² are linear in φ
+(the code has a LeakyReLU behind each), ε is Gaussian (there truncated), and networks are given a quarter of the code,
+which at full size drowns z. Each network learns to read by itself, where the paper's encoder is trained before and
+frozen. Stage I is half the data's side, not a quarter,
 by DCGAN's generator; G2 has skips from its encoder and adds what it makes to the sketch enlarged. Stage II sees G1's
 moving average. No decay of the learning rate; widths for a CPU.
 """
@@ -34,9 +36,10 @@ from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.conditioning import ConditioningAugmentation, Moments
 from mulligan.layers.sizes import first_map, square
-from mulligan.networks.dcgan import ConvGenerator, init_normal
-from mulligan.networks.matching import MatchingDiscriminator
-from mulligan.networks.reader import reader
+from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, init_normal
+from mulligan.networks.matching import compare
+from mulligan.networks.reader import LOUD, reader
+from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
 
 
@@ -55,8 +58,10 @@ class Config(BaseConfig):
     refiner_width: int = Field(default=16, ge=1, description="channels of G2 at stage I's side, likewise")
     blocks: int = Field(default=2, ge=0, description="residual blocks of G2")
     first_share: float = Field(default=0.5, gt=0, lt=1, description="share of the rounds or minutes for stage I")
-    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
-    beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
+    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
+    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 
     @classmethod
     def tiny(cls) -> Config:
@@ -80,9 +85,9 @@ class StackGAN(Typical):
         first_map(self.size)  # a side that cannot be reached is told by its own name, not by its half's
         half = (channels, self.size // 2, self.size // 2)
         self.G1 = Sketcher(half, told, c.z_dim, c.code, c.width, augment=c.augment_code)
-        self.D1 = MatchingDiscriminator(half, told, c.code, c.width, least=1)
+        self.D1 = ConvDiscriminator(half, c.width, norm=False, told=told, least=1)
         self.G2 = Refiner(half, told, c.code, c.refiner_width, c.blocks, augment=c.augment_code)
-        self.D2 = MatchingDiscriminator(shape, told, c.code, c.width)
+        self.D2 = ConvDiscriminator(shape, c.width, norm=False, told=told)
         self.parts = [c.z_dim, *2 * [c.code if c.augment_code else 0]]
         self.z_dim = sum(self.parts)
         self.refining = False  # whether stage II has begun
@@ -95,8 +100,8 @@ class StackGAN(Typical):
         yield Stage(f"stage II, {self.size} px", self._turns(self.G2, self.D2), 1 - share)
 
     def _turns(self, G: nn.Module, D: nn.Module) -> tuple[Turn, Turn]:
-        rule = Adam(self.config.lr, (self.config.beta1, 0.999))
-        return Turn("G", (G,), self.g_loss, rule), Turn("D", (D,), self.d_loss, rule)
+        rule = Adam(self.config.lr, (self.config.beta1, self.config.beta2))
+        return Turn("D", (D,), self.d_loss, rule), Turn("G", (G,), self.g_loss, rule)
 
     def train(self, mode: bool = True) -> Self:
         """G1 is in eval mode for good when it no longer learns: its BatchNorm's statistics too stand still."""
@@ -105,20 +110,23 @@ class StackGAN(Typical):
         return self
 
     @property
-    def discriminator(self) -> MatchingDiscriminator:
+    def discriminator(self) -> ConvDiscriminator:
         return self.D2 if self.refining else self.D1
 
     def d_loss(self, batch: Batch) -> Terms:
-        D = self.discriminator
-        fake = D(*self.fake_for_d(batch))  # apart from the reals: BatchNorm must not see them mixed
-        real, wrong, differs = D.compare(*self.real(batch))
-        self.watch(real)
-        return losses.d_matching(real, wrong, fake, differs)
+        D, (x, c), (fake, _) = self.discriminator, self.real(batch), self.fake(batch)
+        pairs = compare(D, x, fake, c)
+        self.watch(pairs.real - pairs.fake)
+        slopes = self.config.gamma * gradient_penalty(D, torch.cat([x, fake]), torch.cat([c, c]))
+        return {
+            **losses.d_matching_relativistic(pairs.real, pairs.wrong, pairs.fake, pairs.differs),
+            "r1_r2": slopes,
+        }
 
     def g_loss(self, batch: Batch) -> Terms:
-        c = batch[self.key]
+        D, (real, c) = self.discriminator, self.real(batch)
         x, moments = self.draw(self.latent(len(c)), c)
-        terms = losses.g_nonsaturating(self.discriminator(*self.keep((x, c))))
+        terms = losses.g_relativistic(D(real, c), D(x, c))
         if moments is not None:
             terms["kl"] = self.config.kl_weight * losses.kl_standard_normal(*moments)
         return terms
@@ -155,7 +163,7 @@ def enlarged(x: Tensor) -> Tensor:
 
 
 class Code(nn.Module):
-    """A condition c and ε (N, code) -> its code (N, code), and the moments that it was drawn with.
+    """A condition c and ε (N, code) -> its code (N, code), by `LOUD` quieter, and the moments that it was drawn with.
 
     Without `augment` it is a linear map of what is read, and there are none.
     """
@@ -170,10 +178,10 @@ class Code(nn.Module):
         h: Tensor = self.reader(c)
         phi = layer_norm(h.float(), h.shape[1:])
         if self.drawn is not None:
-            drawn: tuple[Tensor, Moments] = self.drawn(phi, noise)
-            return drawn
+            drawn, moments = self.drawn(phi, noise)
+            return LOUD * drawn, moments
         assert self.fixed is not None
-        return self.fixed(phi), None
+        return LOUD * self.fixed(phi), None
 
 
 class Sketcher(nn.Module):
