@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -34,74 +35,89 @@ def batch_of(s: Any, n: int = 6) -> dict[str, Tensor]:
 # --- the game -----------------------------------------------------------------------------------------------
 
 
-class Constant(nn.Module):
-    """A D that says the same of everything."""
+class Known(nn.Module):
+    """A D whose heads say of real inputs, of fakes, of a wrong sentence and of a wrong mask what they are told to."""
 
-    def __init__(self, match: float, image: float, mask: float) -> None:
+    REAL: ClassVar = {"match": 0.3, "image": 0.6, "mask": -0.2}
+    FAKE: ClassVar = {"match": -0.5, "image": 0.1, "mask": 0.4}
+    WRONG, MISFIT, WRONG_MASK = 0.7, -0.1, 0.9
+
+    def __init__(self, batch: dict[str, Tensor]) -> None:
         super().__init__()
-        self.says = match, image, mask
+        self.batch = batch
 
-    def read(self, c: Tensor) -> Tensor:
-        return c.float()
-
-    def pair(self, x: Tensor, mask: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        match, _, fits = self.says
-        return torch.full((len(code),), match), torch.full((len(x),), fits)
-
-    def judge(self, x: Tensor, mask: Tensor, code: Tensor) -> Heads:
-        match, fits = self.pair(x, mask, code)
-        return Heads(match, torch.full((len(x),), self.says[1]), fits)
+    def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        assert torch.equal(x, self.batch["x"]) and torch.equal(mask, self.batch["mask"].roll(1, 0))
+        assert torch.equal(c, self.batch["text"])
+        return torch.full((len(x),), self.MISFIT), torch.full((len(x),), self.WRONG_MASK)
 
     def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
-        return self.judge(x, mask, c)
+        n = len(x)
+        still = 0 * (x.sum() + mask.sum())  # a slope of 0 everywhere
+        says = self.REAL if torch.equal(x[:6], self.batch["x"]) else self.FAKE
+        match, image, fits = (torch.full((n,), says[head]) + still for head in Heads._fields)
+        if len(c) == 2 * n:
+            assert torch.equal(c, torch.cat([self.batch["text"], self.batch["text"].roll(1, 0)]))
+            match = torch.cat([match, torch.full((n,), self.WRONG)])
+        return Heads(match, image, fits)
 
 
-def test_what_each_head_is_to_say_of_each_input() -> None:
+def lost(this: float, that: float) -> float:
+    """softplus(-(this - that))."""
+    return math.log1p(math.exp(that - this))
+
+
+def test_what_each_head_is_to_tell_apart() -> None:
     s = system()
-    s.D = Constant(0.3, 0.6, -0.2)
-    terms = {k: float(v) for k, v in s.d_loss(batch_of(s)).items()}
-    assert terms["real"] == pytest.approx(2 * 0.7**2 + 2 * 0.4**2 + 1.2**2)
-    assert terms["mismatch"] == pytest.approx(2 * 0.3**2)
-    assert terms["misfit"] == pytest.approx(2 * 0.3**2 + 0.2**2)
-    assert terms["fake"] == pytest.approx(2 * 0.3**2 + 2 * 0.6**2 + 0.2**2)
-    terms = {k: float(v.detach()) for k, v in s.g_loss(batch_of(s)).items()}
-    assert [terms[head] for head in Heads._fields] == pytest.approx([2 * 0.7**2, 2 * 0.4**2, 1.2**2])
+    batch = batch_of(s)
+    s.D = D = Known(batch)
+    terms = {k: float(v.detach()) for k, v in s.d_loss(batch).items()}
+    match, image, fits = (lost(D.REAL[head], D.FAKE[head]) for head in Heads._fields)
+    assert terms["fake"] == pytest.approx(2 * match + 2 * image + fits)
+    assert terms["mismatch"] == pytest.approx(2 * lost(0.3, 0.7))
+    assert terms["misfit"] == pytest.approx(2 * lost(0.3, -0.1) + lost(-0.2, 0.9))
+    assert terms["r1_r2"] == 0
+    terms = {k: float(v.detach()) for k, v in s.g_loss(batch).items()}
+    weighed = [w * lost(D.FAKE[head], D.REAL[head]) for w, head in zip((2, 2, 1), Heads._fields, strict=True)]
+    assert [terms[head] for head in Heads._fields] == pytest.approx(weighed)
 
 
 def test_the_weights_are_the_options() -> None:
     s = system(match_weight=0.0, image_weight=3.0, mask_weight=0.0)
-    s.D = Constant(0.3, 0.6, -0.2)
-    assert [float(v) for v in s.d_loss(batch_of(s)).values()] == pytest.approx([3 * 0.4**2, 0, 0, 3 * 0.6**2])
+    batch = batch_of(s)
+    s.D = Known(batch)
+    terms = {k: float(v.detach()) for k, v in s.d_loss(batch).items()}
+    assert terms == pytest.approx({"fake": 3 * lost(0.6, 0.1), "mismatch": 0, "misfit": 0, "r1_r2": 0})
 
 
 def test_the_same_sentence_is_no_mismatch() -> None:
     s = system()
-    s.D = Constant(0.3, 0.6, -0.2)
     batch = batch_of(s)
     batch["text"] = batch["text"][:1].expand(6, -1)
+    s.D = Known(batch)
     assert float(s.d_loss(batch)["mismatch"]) == 0
     batch["text"] = torch.stack([batch["text"][0]] * 5 + [batch["text"][0].roll(1)])
-    assert float(s.d_loss(batch)["mismatch"]) == pytest.approx(2 * 0.3**2), "a mean over those that differ"
+    s.D = Known(batch)
+    assert float(s.d_loss(batch)["mismatch"]) == pytest.approx(2 * lost(0.3, 0.7)), "a mean over those that differ"
 
 
-def test_d_sees_each_input_of_the_table_once() -> None:
-    """What G made; real with its own sentence and with another's; real with another's mask."""
-    s = system()
-    seen: list[tuple[Tensor, ...]] = []
-    pair = s.D.pair
-
-    def watched(x: Tensor, mask: Tensor, code: Tensor) -> Any:
-        seen.append((x, mask, code))
-        return pair(x, mask, code)
-
-    s.D.pair = watched
+def test_slopes_are_of_image_and_mask_and_of_all_heads() -> None:
+    """For heads that are linear, with slopes a, b, c: |∇ of their mean|²."""
+    s = system(gamma=0.5)
     batch = batch_of(s)
-    s.d_loss(batch)
-    x, mask, code = batch["x"], batch["mask"], s.D.read(batch["text"])
-    made, real, misfit = seen
-    assert torch.equal(made[2], code) and not torch.equal(made[0], x) and not torch.equal(made[1], mask)
-    assert all(map(torch.equal, real, (x, mask, torch.cat([code, code.roll(1, 0)]))))
-    assert all(map(torch.equal, misfit, (x, mask.roll(1, 0), code)))
+
+    class Linear(nn.Module):
+        def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
+            match = (x.sum((1, 2, 3)) + 2 * mask.sum((1, 2, 3))).repeat(len(c) // len(x))
+            return Heads(match, 4 * x.sum((1, 2, 3)), mask.sum((1, 2, 3)))
+
+        def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+            return mask.sum((1, 2, 3)), mask.sum((1, 2, 3))
+
+    s.D = Linear()
+    pixels = batch["x"][0, 0].numel()
+    expected = 0.5 * pixels * (3 * ((1 + 4) / 3) ** 2 + ((2 + 1) / 3) ** 2)
+    assert float(s.d_loss(batch)["r1_r2"].detach()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +185,7 @@ def test_d_judges_several_sentences_at_once_as_one_by_one() -> None:
     batch = batch_of(system())
     x, mask, c = batch["x"], batch["mask"], batch["text"]
     with torch.no_grad():
-        both = D.judge(x, mask, torch.cat([D.read(c), D.read(c.flip(0))]))
+        both = D(x, mask, torch.cat([c, c.flip(0)]))
         one, two = D(x, mask, c), D(x, mask, c.flip(0))
     assert torch.allclose(both.match, torch.cat([one.match, two.match]), atol=1e-6)
     assert torch.allclose(both.image, one.image, atol=1e-6) and torch.allclose(both.mask, one.mask, atol=1e-6)

@@ -31,6 +31,16 @@ def init_normal(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
+def init_he(module: nn.Module) -> None:
+    """Weights N(0, 2 / ((1 + 0.2²) fan_in)): no layer with LeakyReLU 0.2 makes what it is given smaller or larger (He
+    et al. 2015, eq. 15). Without BatchNorm, `init_normal`'s weights leave a hundredth after four layers.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, 0.2, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class ConvGenerator(nn.Module):
     """z (N, z_dim) -> x (N, C, S, S) in [-1, 1]: BatchNorm and ReLU after each but the last layer, then tanh.
 
@@ -97,12 +107,13 @@ class ConvDiscriminator(nn.Module):
         hidden: int = 0,
         told: Signal | None = None,
         least: int = 2,
+        init: Callable[[nn.Module], None] = init_normal,
     ) -> None:
         super().__init__()
         layers = discriminator_layers(shape, width, norm=norm, wrap=wrap, hidden=hidden, least=least)
         self.layers = nn.Sequential(*chain(*layers))
         if wrap is identity:
-            self.apply(init_normal)
+            self.apply(init)
         assert isinstance(self.last, nn.Linear)
         self.d = self.last.in_features
         self.match = None if told is None else Projection(reader(told, self.d))
@@ -119,7 +130,10 @@ class ConvDiscriminator(nn.Module):
         return h.flatten(1)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        h = self.features(x)
+        return self.judge(self.features(x), c)
+
+    def judge(self, h: Tensor, c: Tensor | None = None) -> Tensor:
+        """Features (N, d), and c -> logits."""
         logits: Tensor = self.last(h).squeeze(1)
         if c is None or self.match is None:
             return logits

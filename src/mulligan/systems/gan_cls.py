@@ -33,7 +33,7 @@ from torch import Tensor
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
-from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
+from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, init_he
 from mulligan.networks.matching import compare
 from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
@@ -74,7 +74,9 @@ class GANCLS(Typical):
         super().__init__(config, signals)
         shape = signals["x"].shape
         self.G = ConvGenerator(shape, config.z_dim, config.width, self.told)
-        self.D = ConvDiscriminator(shape, config.width, norm=False, told=None if self.blind else self.told)
+        self.D = ConvDiscriminator(
+            shape, config.width, norm=False, init=init_he, told=None if self.blind else self.told
+        )
         self.augment_d()
         self.relativistic = config.loss == "relativistic"
 

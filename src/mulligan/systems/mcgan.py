@@ -6,16 +6,16 @@ too, decides how much of it to let through: half of the block's maps are new con
 
     h, s = block(object's maps)        next maps = up(h + sigmoid(s) * background's maps)
 
-D has three heads: on image, mask and sentence (weight 2), on the image alone (2), on image and mask (1). Each regresses
-to 1 or 0 (LSGAN), on four kinds of input:
+D has three heads: on image, mask and sentence (weight 2), on the image alone (2), on image and mask (1). Each of them
+knows what is real, of four kinds of input:
 
                                               image, mask, sentence     image     image, mask
-    real x, its mask, its sentence t                    1                 1            1
-    the same with the sentence of another               0
-    the same with the mask of another                   0                              0
-    G(z, t, b), a background b of its own               0                 0            0
+    real x, its mask, its sentence t                   yes               yes          yes
+    the same with the sentence of another              no
+    the same with the mask of another                  no                              no
+    G(z, t, b), a background b of its own              no                no            no
 
-    G minimises   the same with 1 for all that it made
+    G minimises   the same, with what it made for the real
                   + 15 mean |(x' - b) * outside|     outside: what G's own mask m' leaves to b, less a rim
                   + 2 KL                             of the code of the sentence (Zhang et al. 2017)
 
@@ -23,31 +23,34 @@ Nothing but D's heads keeps G from calling everything object, where no backgroun
 
 Reference code: github.com/HYOJINPARK/MC_GAN.
 
-Differs: G and D each learn to read the sentence, where D there is told the mean of G's code, of a sentence that an
-encoder trained before has read. Blocks at 4, 8 ... px up to half the side, with half the reference's maps inside, and
-transposed convolutions behind them, which can put back the pixels that the background's encoder packed away; there
-nearest neighbours are enlarged. Where the table has nothing the reference asks for 1 once more. The rim is one pixel,
-there two of 128. Widths are for a CPU.
+Differs: a head compares a real input with one that is not (see gan_cls), there each is to say 1 or 0 (LSGAN); the
+slopes of what the heads say together are penalised, and the sentence is met by a projection. G and D each learn to
+read it, where D there is told the mean of G's code, of a sentence that an encoder trained before has read. Blocks at 4,
+8 ... px up to half the side, with half the reference's maps inside, and transposed convolutions behind them, which can
+put back the pixels that the background's encoder packed away; there nearest neighbours are enlarged. Where the table
+has nothing the reference asks for "yes" once more. The rim is one pixel, there two of 128. Widths are for a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, leaky_relu, max_pool2d
+from torch.nn.functional import layer_norm, max_pool2d
 
 from mulligan import losses
 from mulligan.config import Config as BaseConfig
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.conditioning import ConditioningAugmentation, Moments
 from mulligan.layers.sizes import first_map, square
-from mulligan.networks.dcgan import discriminator_layers, init_normal
-from mulligan.networks.reader import reader
+from mulligan.networks.dcgan import ConvDiscriminator, init_he, init_normal
+from mulligan.networks.matching import differ
+from mulligan.networks.reader import LOUD, reader
+from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
 
 
@@ -64,8 +67,10 @@ class Config(BaseConfig):
     mask_weight: float = Field(default=1.0, ge=0, description="weight of D's head on image and mask")
     background_weight: float = Field(default=15.0, ge=0, description="weight of G's L1 distance to the background")
     kl_weight: float = Field(default=2.0, ge=0, description="weight of the KL term, which is a mean over the code")
-    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
-    beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
+    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
+    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
+    beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
+    beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 
     @classmethod
     def tiny(cls) -> Config:
@@ -73,9 +78,9 @@ class Config(BaseConfig):
 
 
 class Heads(NamedTuple):
-    """What D says, a number (N,) a head: near 1 where it takes its input for real."""
+    """D's logits, (N,) a head."""
 
-    match: Tensor  # of image, mask and sentence; (k N,) for k sentences
+    match: Tensor  # of image, mask and sentence
     image: Tensor
     mask: Tensor  # of image and mask
 
@@ -102,12 +107,12 @@ class MCGAN(Typical):
         self.z_dim = config.z_dim + config.code
         shape, told = signals["x"].shape, signals[self.key]
         self.G = Generator(shape, told, config.z_dim, config.code, config.width)
-        self.D = Discriminator(shape, told, config.code, config.width)
+        self.D = Discriminator(shape, told, config.width)
         self.weights = {"match": config.match_weight, "image": config.image_weight, "mask": config.mask_weight}
 
     def stages(self) -> Iterator[Stage]:
-        rule = Adam(self.config.lr, (self.config.beta1, 0.999))
-        yield Stage("train", (Turn("G", (self.G,), self.g_loss, rule), Turn("D", (self.D,), self.d_loss, rule)))
+        rule = Adam(self.config.lr, (self.config.beta1, self.config.beta2))
+        yield Stage("train", (Turn("D", (self.D,), self.d_loss, rule), Turn("G", (self.G,), self.g_loss, rule)))
 
     def real(self, batch: Batch) -> Shown:
         return batch["x"], batch["mask"], batch[self.key]
@@ -120,28 +125,38 @@ class MCGAN(Typical):
         return batch[self.key], batch["background"]
 
     def d_loss(self, batch: Batch) -> Terms:
-        fake = self.D(*self.fake_for_d(batch))  # apart from the reals: BatchNorm must not see them mixed
+        shown = self.fake(batch)
+        fake = self.D(*shown)
         x, mask, c = self.real(batch)
-        code = self.D.read(c)
-        real = self.D.judge(x, mask, torch.cat([code, code.roll(1, 0)]))  # looked at once for both sentences
-        match, mismatch = real.match.chunk(2)
-        misfit, wrong_mask = self.D.pair(x, mask.roll(1, 0), code)
-        differs = (c != c.roll(1, 0)).view(len(c), -1).any(1)
+        other = c.roll(1, 0)
+        real = self.D(x, mask, torch.cat([c, other]))  # looked at once for both sentences
+        match, wrong = real.match.chunk(2)
+        misfit, wrong_mask = self.D.pair(x, mask.roll(1, 0), c)
+        matching = losses.d_matching_relativistic(match, wrong, fake.match, differ(c, other))
         w = self.weights
         return {
-            "real": w["match"] * to(match, 1) + w["image"] * to(real.image, 1) + w["mask"] * to(real.mask, 1),
-            "mismatch": w["match"] * (losses.wide(mismatch).square() * differs).sum() / differs.sum().clamp(min=1),
-            "misfit": w["match"] * to(misfit, 0) + w["mask"] * to(wrong_mask, 0),
-            "fake": w["match"] * to(fake.match, 0) + w["image"] * to(fake.image, 0) + w["mask"] * to(fake.mask, 0),
+            "fake": w["match"] * matching["adv"]
+            + w["image"] * surer(real.image, fake.image)
+            + w["mask"] * surer(real.mask, fake.mask),
+            "mismatch": w["match"] * matching["mismatch"],
+            "misfit": w["match"] * surer(match, misfit) + w["mask"] * surer(real.mask, wrong_mask),
+            "r1_r2": self.config.gamma * self.slopes(self.real(batch), shown),
         }
+
+    def slopes(self, *shown: Shown) -> Tensor:
+        """E|∇D|² where D has looked, D being the mean of its heads and ∇ that of image and mask."""
+        x, mask, c = map(torch.cat, zip(*shown, strict=True))
+        return gradient_penalty(
+            lambda both, c: torch.stack(self.D(both[:, :-1], both[:, -1:], c)).mean(0), torch.cat([x, mask], 1), c
+        )
 
     def g_loss(self, batch: Batch) -> Terms:
         c, background = self.told_of(batch)
         x, mask, moments = self.G(self.latent(len(c)), c, background)
-        fake = self.D(*self.keep((x, mask, c)))
+        fake, real = self.D(x, mask, c), self.D(*self.real(batch))
         away = (losses.wide(x) - background) * outside(mask)
         return {
-            **{head: weight * to(getattr(fake, head), 1) for head, weight in self.weights.items()},
+            **{head: w * surer(getattr(fake, head), getattr(real, head)) for head, w in self.weights.items()},
             "background": self.config.background_weight * away.abs().mean(),
             "kl": self.config.kl_weight * losses.kl_standard_normal(*moments),
         }
@@ -156,9 +171,9 @@ class MCGAN(Typical):
         return logits
 
 
-def to(head: Tensor, target: float) -> Tensor:
-    """E[(D - target)²] (Mao et al. 2017)."""
-    return (losses.wide(head) - target).square().mean()
+def surer(this: Tensor, that: Tensor) -> Tensor:
+    """What it costs that D is not surer of this than of that, of logits (N,) each."""
+    return losses.d_relativistic(this, that)["adv"]
 
 
 def outside(mask: Tensor) -> Tensor:
@@ -202,7 +217,7 @@ class Generator(nn.Module):
         behind = [background]
         for layer in self.encode:
             behind.append(layer(behind[-1]))
-        h = self.first(torch.cat([z, code], 1))
+        h = self.first(torch.cat([z, LOUD * code], 1))
         for block, up in zip(self.blocks, [*self.up, self.last], strict=True):
             h = up(block(h, behind.pop()))
         return h[:, :-1], h[:, -1:], moments
@@ -228,37 +243,24 @@ class Synthesis(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(x (N, C, S, S), mask (N, 1, S, S), c) -> `Heads`: DCGAN's down to the last map, once for x and once for both."""
+    """(x (N, C, S, S), mask (N, 1, S, S), c) -> `Heads`: DCGAN's D without BatchNorm, once for x and once for both.
 
-    def __init__(self, shape: tuple[int | None, ...], told: Signal, code: int, width: int) -> None:
+    c may have k N rows, k sentences for each image: then `match` is (k N,).
+    """
+
+    def __init__(self, shape: tuple[int | None, ...], told: Signal, width: int) -> None:
         super().__init__()
-        channels, size = square(shape)
-        *body, _last = discriminator_layers((channels + 1, size, size), width)
-        self.of_image = nn.Sequential(*chain(*discriminator_layers(shape, width)))
-        self.of_pair = nn.Sequential(*chain(*body))
-        side, doublings = first_map(size)
-        maps = width * 2 ** (doublings - 1)
-        self.join = nn.Conv2d(maps + code, maps, 1)
-        self.match = nn.Conv2d(maps, 1, side)
-        self.mask = nn.Conv2d(maps, 1, side)
-        self.apply(init_normal)
-        self.reader = reader(told, code)
+        channels, *size = shape
+        self.of_image = ConvDiscriminator(shape, width, norm=False, init=init_he)
+        self.of_both = ConvDiscriminator(((channels or 0) + 1, *size), width, norm=False, init=init_he, told=told)
+        self.fits = nn.Linear(self.of_both.d, 1)
+        init_normal(self.fits)
 
-    def read(self, c: Tensor) -> Tensor:
-        """The code (N, code) of a condition."""
-        return leaky_relu(self.reader(c), 0.2)
-
-    def pair(self, x: Tensor, mask: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+    def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """What the two heads say that see image and mask."""
-        h = self.of_pair(torch.cat([x, mask], 1))
-        beside = code[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])
-        joined = self.join(torch.cat([h.repeat(len(code) // len(h), 1, 1, 1), beside], 1))
-        return self.match(leaky_relu(joined, 0.2)).flatten(), self.mask(h).flatten()
-
-    def judge(self, x: Tensor, mask: Tensor, code: Tensor) -> Heads:
-        """With k N codes each pair is judged with k sentences."""
-        match, fits = self.pair(x, mask, code)
-        return Heads(match, self.of_image(x).flatten(), fits)
+        h = self.of_both.features(torch.cat([x, mask], 1))
+        return self.of_both.judge(h, c), self.fits(h).squeeze(1)
 
     def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
-        return self.judge(x, mask, self.read(c))
+        match, fits = self.pair(x, mask, c)
+        return Heads(match, self.of_image(x), fits)

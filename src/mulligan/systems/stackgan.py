@@ -36,7 +36,7 @@ from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.conditioning import ConditioningAugmentation, Moments
 from mulligan.layers.sizes import first_map, square
-from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, init_normal
+from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, init_he, init_normal
 from mulligan.networks.matching import compare
 from mulligan.networks.reader import LOUD, reader
 from mulligan.penalties import gradient_penalty
@@ -85,9 +85,9 @@ class StackGAN(Typical):
         first_map(self.size)  # a side that cannot be reached is told by its own name, not by its half's
         half = (channels, self.size // 2, self.size // 2)
         self.G1 = Sketcher(half, told, c.z_dim, c.code, c.width, augment=c.augment_code)
-        self.D1 = ConvDiscriminator(half, c.width, norm=False, told=told, least=1)
+        self.D1 = ConvDiscriminator(half, c.width, norm=False, init=init_he, told=told, least=1)
         self.G2 = Refiner(half, told, c.code, c.refiner_width, c.blocks, augment=c.augment_code)
-        self.D2 = ConvDiscriminator(shape, c.width, norm=False, told=told)
+        self.D2 = ConvDiscriminator(shape, c.width, norm=False, init=init_he, told=told)
         self.parts = [c.z_dim, *2 * [c.code if c.augment_code else 0]]
         self.z_dim = sum(self.parts)
         self.refining = False  # whether stage II has begun
