@@ -53,7 +53,7 @@ class Config(BaseConfig):
     interpolate: bool = Field(default=False, description="GAN-INT: G learns from codes between two conditions as well")
     z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
     width: int = Field(default=32, ge=1, description="channels of G's last and D's first map, doubled at each halving")
-    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
+    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")

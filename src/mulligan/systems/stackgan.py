@@ -17,13 +17,13 @@ KL is averaged over the code's numbers, as in the reference code; the paper's is
 (the code has a LeakyReLU behind each), ε is Gaussian (there truncated), and networks are given a quarter of the code,
 which at full size drowns z. Each network learns to read by itself, where the paper's encoder is trained before and
 frozen. Stage I is half the data's side, not a quarter,
-by DCGAN's generator; G2 has skips from its encoder and adds what it makes to the sketch enlarged. Stage II sees G1's
-moving average. No decay of the learning rate; widths for a CPU.
+by DCGAN's generator; G2 has skips from its encoder. Stage II sees G1's moving average. No decay of the learning rate; widths for a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal, Self
 
 import torch
@@ -55,11 +55,11 @@ class Config(BaseConfig):
     )
     kl_weight: float = Field(default=2.0, ge=0, description="λ, weight of the KL term, which is a mean over the code")
     width: int = Field(default=32, ge=1, description="channels of G1's last and D's first map, doubled at each halving")
-    refiner_width: int = Field(default=16, ge=1, description="channels of G2 at stage I's side, likewise")
+    refiner_width: int = Field(default=32, ge=1, description="channels of G2 at stage I's side, likewise")
     blocks: int = Field(default=2, ge=0, description="residual blocks of G2")
-    first_share: float = Field(default=0.5, gt=0, lt=1, description="share of the rounds or minutes for stage I")
-    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
-    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
+    first_share: float = Field(default=0.25, gt=0, lt=1, description="share of the rounds or minutes for stage I")
+    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
+    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 
@@ -154,7 +154,7 @@ class StackGAN(Typical):
 
     def generate(self, batch: Batch) -> Batch:
         x, _ = self.draw(batch["z"], batch[self.key])
-        return {"x": x.clamp(-1, 1) if self.refining else enlarged(x)}
+        return {"x": x if self.refining else enlarged(x)}
 
 
 def enlarged(x: Tensor) -> Tensor:
@@ -204,11 +204,10 @@ class Sketcher(nn.Module):
 
 
 class Refiner(nn.Module):
-    """G2: (x (N, C, S, S), ε (N, code), c) -> x (N, C, 2S, 2S), roughly in [-1, 1]: no tanh.
+    """G2: (x (N, C, S, S), ε (N, code), c) -> x (N, C, 2S, 2S) in [-1, 1].
 
     x is encoded to maps of a quarter of its side, or half where a quarter cannot be; the code of c is laid beside them;
-    residual blocks; then one doubling more than there were halvings. `width` channels at side S. What comes out is
-    added to x enlarged, and is 0 before G2 has learned.
+    residual blocks; then one doubling more than there were halvings. `width` channels at side S.
     """
 
     def __init__(
@@ -220,16 +219,14 @@ class Refiner(nn.Module):
         widths = [width * 2**i for i in range(halvings + 1)]
         last = widths[-1]
         self.first = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1), nn.ReLU())
-        self.encode = nn.ModuleList(normalised(nn.Conv2d(a, 2 * a, 4, 2, 1, bias=False)) for a in widths[:-1])
+        self.encode = nn.ModuleList(normalised(nn.Conv2d(a, b, 4, 2, 1, bias=False)) for a, b in pairwise(widths))
         self.join = normalised(nn.Conv2d(last + code, last, 3, 1, 1, bias=False))
         self.blocks = nn.Sequential(*(ResidualBlock(last) for _ in range(blocks)))
         self.decode = nn.ModuleList(
-            nn.Sequential(nn.Upsample(scale_factor=2), *normalised(nn.Conv2d(a, max(1, a // 2), 3, 1, 1, bias=False)))
-            for a in reversed(widths)
+            normalised(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)) for a, b in pairwise(reversed(widths))
         )
-        self.to_image = nn.Conv2d(max(1, width // 2), channels, 3, 1, 1)
+        self.last = nn.Sequential(nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh())
         self.apply(init_normal)
-        nn.init.zeros_(self.to_image.weight)
         self.code = Code(told, code, augment=augment)
 
     def draw(self, x: Tensor, code: Tensor) -> Tensor:
@@ -241,18 +238,16 @@ class Refiner(nn.Module):
         h = torch.cat([h, code[:, :, None, None].to(h.dtype).expand(-1, -1, *h.shape[2:])], 1)
         h = self.blocks(self.join(h))
         for up in self.decode:
-            h = up(h)
-            if seen:
-                h = h + seen.pop()
-        change: Tensor = self.to_image(h)
-        return enlarged(x) + change
+            h = up(h) + seen.pop()
+        image: Tensor = self.last(h)
+        return image
 
     def forward(self, x: Tensor, noise: Tensor, c: Tensor) -> tuple[Tensor, Moments | None]:
         code, moments = self.code(c, noise)
         return self.draw(x, code), moments
 
 
-def normalised(conv: nn.Conv2d) -> nn.Sequential:
+def normalised(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     """A convolution with BatchNorm and ReLU."""
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU())
 
