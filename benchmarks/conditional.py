@@ -1,8 +1,8 @@
 """Does a class-conditional GAN draw the digit that was asked for?
 
-Three systems at equal time on MNIST, and what each number is to be read against: acgan whose training labels were
-shuffled, so that a label says nothing of its image, and a dcgan that is told nothing. The digit judge, which took no
-part, reads what was drawn; what acgan's own D reads stands beside it.
+Three systems on MNIST, that of 2014 with three times the seconds of the others, and what each number is to be read
+against: acgan whose training labels were shuffled, so that a label says nothing of its image, and a dcgan that is told
+nothing. The digit judge, which took no part, reads what was drawn; what acgan's own D reads stands beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mulligan.sheet import Tile, sheet
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 60.0
+SLOWER = {"cgan": 180.0}  # the networks of 2014 begin late
 SEEDS = (0, 1, 2)
 MARKS = (0.25, 0.5, 0.75, 1.0)
 BARS = {"cgan": 0.9, "acgan": 0.97, "projection": 0.97}  # accuracy
@@ -88,7 +89,7 @@ QUESTION = Question(
     name="conditional",
     asks="Does a class-conditional GAN draw the digit that was asked for?",
     cases=tuple(
-        Case(name, system, data, seed, SECONDS, tuned.options(system, grey=True), MARKS)
+        Case(name, system, data, seed, SLOWER.get(name, SECONDS), tuned.options(system, grey=True), MARKS)
         for seed in SEEDS
         for name, (system, data) in CONTESTANTS.items()
     ),

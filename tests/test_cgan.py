@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from conftest import Command, Memory, bare_loop, entered, samples_of, signals_of, tiny_system, tree
@@ -62,14 +62,27 @@ def test_width_is_a_share_of_every_hidden_layer() -> None:
     assert shapes(system.D) == [(24 * 5, 784), (5 * 5, 10), (24 * 4, 29), (1, 24)]
 
 
-def test_noise_is_of_the_unit_cube_for_images_and_gaussian_for_points() -> None:
+def test_noise_has_variance_1_uniform_for_images_and_gaussian_for_points() -> None:
     z = CGAN(Config(width=0.01), MNIST).latent(1000)
-    assert (float(z.min()) >= 0) and (float(z.max()) <= 1)
-    assert float(z.mean()) == pytest.approx(0.5, abs=0.01)
-    assert float(z.std()) == pytest.approx(12**-0.5, abs=0.01)
-    z = CGAN(Config(width=0.01), WORDS).latent(1000)
-    assert float(z.mean()) == pytest.approx(0, abs=0.02)
-    assert float(z.std()) == pytest.approx(1, abs=0.02)
+    assert float(z.abs().max()) <= 3**0.5
+    for u in (z, CGAN(Config(width=0.01), WORDS).latent(1000)):
+        assert float(u.mean()) == pytest.approx(0, abs=0.02)
+        assert float(u.std()) == pytest.approx(1, abs=0.02)
+
+
+def test_weights_start_as_in_2014_by_sgd_and_as_pytorchs_by_adam() -> None:
+    for optimizer, bounds in (("sgd", (0.05, 0.005)), ("adam", (100**-0.5, 784**-0.5))):
+        system = CGAN(Config(width=0.5, optimizer=optimizer), MNIST)
+        for network, bound in zip((system.G, system.D), bounds, strict=True):
+            first = next(m for m in network.own.modules() if isinstance(m, nn.Linear))
+            assert float(first.weight.abs().max()) == pytest.approx(bound, rel=1e-2)
+
+
+def test_d_is_told_a_class_with_a_mean_square_of_1() -> None:
+    system = CGAN(Config(width=0.01), MNIST)
+    y = torch.arange(10)
+    assert torch.allclose(system.D.told[0](y), 10**0.5 * torch.eye(10))
+    assert torch.equal(system.G.told[0](y), torch.eye(10))
 
 
 @pytest.mark.parametrize("batch", [100, 25])

@@ -89,26 +89,14 @@ def test_samples_always_have_the_full_side() -> None:
     assert torch.equal(coarse, interpolate(sketch, size=16, mode="bilinear", align_corners=False))
     torch.testing.assert_close(enlarged(torch.full((1, 1, 4, 4), 0.3)), torch.full((1, 1, 8, 8), 0.3))
     list(found.stages())
-    nn.init.normal_(found.G2.to_image.weight)
-    nn.init.constant_(found.G2.to_image.bias, 1.5)
     fine = found.G2(sketch, second, batch["text"])[0]
-    assert fine.abs().max() > 1
-    assert torch.equal(found.generate(batch)["x"], fine.clamp(-1, 1))
-
-
-@torch.no_grad()
-def test_stage_ii_begins_with_the_sketch_enlarged() -> None:
-    found = system().eval()
-    batch = asked(found)
-    coarse = found.generate(batch)["x"]
-    list(found.stages())
-    assert torch.equal(found.generate(batch)["x"], coarse)
+    assert torch.equal(found.generate(batch)["x"], fine)
+    assert not torch.equal(fine, coarse)
 
 
 @torch.no_grad()
 def test_noise_and_both_codes_count_in_stage_ii() -> None:
     found = refining().eval()
-    nn.init.normal_(found.G2.to_image.weight)
     batch = asked(found)
     z, first, second = torch.split(batch["z"], [8, 8, 8], 1)
     x = found.generate(batch)["x"]
@@ -239,7 +227,13 @@ def test_a_killed_run_goes_on_bit_for_bit(
     """Twelve rounds, six a stage; every checkpoint stays."""
     monkeypatch.setattr(checkpoint, "prune", lambda *_: None)
     whole, run = tmp_path / "whole", tmp_path / "run"
-    options: dict[str, Any] = {**SMALL, "quiet": True, "precision": "fp32", "look_every": look_every}
+    options: dict[str, Any] = {
+        **SMALL,
+        "first_share": 0.5,
+        "quiet": True,
+        "precision": "fp32",
+        "look_every": look_every,
+    }
     train("stackgan", str(pictures), out=whole, rounds=12, **options)
     shutil.copytree(whole, run)
     for place in (run / "checkpoints").iterdir():
@@ -288,7 +282,7 @@ def test_a_model_of_stage_i_makes_the_full_side(pictures: Path, tmp_path: Path) 
     assert whole.system.refining  # type: ignore[attr-defined]
     shutil.rmtree(run / "checkpoints" / "000004")
     early = Model.load(run)
-    assert early.round == 2
+    assert early.round == 1
     assert not early.system.refining  # type: ignore[attr-defined]
     assert whole.generate(3)["x"].shape == early.generate(3)["x"].shape == (3, 3, 16, 16)
 

@@ -31,6 +31,7 @@ NAMING: Options = {
 
 GREY: dict[str, Options] = {
     "acgan": {**NAMING, "lr": 3e-3},
+    "cgan": {"batch": 64, "width": 0.5, "g_dropout": 0.0, "optimizer": "adam", "lr": 1e-3},
     "dcgan": {**PAIR, "lr": 8e-3},
     "dragan": {**PAIR, "lr": 4e-3},
     "gan": {**PERCEPTRON, "lr": 0.1},

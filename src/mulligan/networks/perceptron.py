@@ -44,6 +44,11 @@ class Picture(nn.Module):
         return (2 * torch.sigmoid(h) - 1).view(-1, *self.shape)
 
 
+def uniform(n: int, d: int, device: torch.device) -> Tensor:
+    """z (n, d) in [-√3, √3]: of mean 0 and variance 1, as in the reference."""
+    return (torch.rand(n, d, device=device) * 2 - 1) * math.sqrt(3)
+
+
 def init_uniform(network: nn.Module, bound: float) -> None:
     """Weights U(-bound, bound), biases 0."""
     for module in network.modules():

@@ -12,12 +12,14 @@ as the vector of a word; the networks for each are those of the paper's two expe
     images    200 ReLU      1000 ReLU    1200 ReLU, sigmoid            maxout 240x5   maxout 50x5  maxout 240x4, logit
     points    500 ReLU      2000 ReLU    linear                        500 ReLU       1200 ReLU    maxout 1000x3, logit
 
-z is uniform in the unit hypercube for images, Gaussian for points.
+z is uniform for images, Gaussian for points.
 
 Differs: where the paper drops half of both nets' units it does not say; here all hidden units, after their
 nonlinearity, and in training alone. What it leaves open is as in the 2014 code: G maximises log D, D's loss is halved,
-weights for images start uniform and the output's bias at the mean image. D learns from the fakes that G has just
-learned from; momentum and learning rate follow the images seen; no early stopping.
+weights for images start uniform (by Adam as PyTorch's do) and the output's bias at the mean image. z is uniform with
+mean 0 and variance 1 as there, not in the unit hypercube. D of images is told a class as √n times its one-hot label. D
+learns from the fakes that G has just learned from; momentum and learning rate follow the images seen; no early
+stopping.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
-from mulligan.networks.perceptron import Picture, Pixels, full_precision, init_uniform, start_at_mean
+from mulligan.networks.perceptron import Picture, Pixels, full_precision, init_uniform, start_at_mean, uniform
 from mulligan.signals import Signal
 
 
@@ -90,9 +92,8 @@ class CGAN(Typical):
         return {name: term / 2 for name, term in losses.d_minimax(real, fake).items()}
 
     def latent(self, n: int) -> Tensor:
-        """z (n, z_dim), uniform in [0, 1] for images, standard Gaussian for points."""
-        draw = torch.rand if self.is_image else torch.randn
-        return draw(n, self.z_dim, device=self.device)
+        """z (n, z_dim), uniform in [-√3, √3] for images, standard Gaussian for points; of variance 1 either way."""
+        return uniform(n, self.z_dim, self.device) if self.is_image else super().latent(n)
 
 
 class Joined(nn.Module):
@@ -109,19 +110,20 @@ class Joined(nn.Module):
 
 
 class OneHot(nn.Module):
-    """Labels (N,) -> (N, n)."""
+    """Labels (N,) -> (N, n), `size` where the class is, else 0."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, size: float) -> None:
         super().__init__()
-        self.n = n
+        self.n, self.size = n, size
 
     def forward(self, y: Tensor) -> Tensor:
-        return one_hot(y, self.n).float()
+        return self.size * one_hot(y, self.n).float()
 
 
 def for_images(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]:
     """G: (z, c) -> images; D: (images, c) -> logits (N,)."""
     shape, (read, n_c) = [n or 0 for n in x.shape], as_numbers(told)
+    read_loud, _ = as_numbers(told, loud=True)
     z, g_c, g_both, d_x, d_c, d_both = (units(n, config) for n in (200, 1000, 1200, 240, 50, 240))
     d, drop = math.prod(shape), config.g_dropout
     G = Joined(
@@ -132,11 +134,12 @@ def for_images(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]
     drop = config.d_dropout
     D = Joined(
         nn.Sequential(Pixels(), maxout(d, d_x, 5, drop)),
-        nn.Sequential(read, maxout(n_c, d_c, 5, drop)),
+        nn.Sequential(read_loud, maxout(n_c, d_c, 5, drop)),
         nn.Sequential(maxout(d_x + d_c, d_both, 4, drop), nn.Linear(d_both, 1), nn.Flatten(0)),
     )
-    init_uniform(G, 0.05)
-    init_uniform(D, 0.005)
+    if config.optimizer == "sgd":
+        init_uniform(G, 0.05)
+        init_uniform(D, 0.005)
     return G, D
 
 
@@ -159,10 +162,15 @@ def for_points(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]
     return G, D
 
 
-def as_numbers(told: Signal) -> tuple[nn.Module, int]:
-    """What turns a condition into numbers (N, n), and n."""
+def as_numbers(told: Signal, *, loud: bool = False) -> tuple[nn.Module, int]:
+    """What turns a condition into numbers (N, n), and n.
+
+    `loud`: so that those of a class have a mean square of 1, as z's have. A D of images looked at the class only late
+    without, and G cared for it as late (docs/log.md).
+    """
     if told.kind == "label":
-        return OneHot(told.n_classes), told.n_classes
+        n = told.n_classes
+        return OneHot(n, math.sqrt(n) if loud else 1.0), n
     return nn.Identity(), told.shape[0] or 0
 
 

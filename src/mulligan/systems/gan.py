@@ -27,7 +27,7 @@ from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
-from mulligan.networks.perceptron import Float32, Picture, Pixels, init_uniform, start_at_mean
+from mulligan.networks.perceptron import Float32, Picture, Pixels, init_uniform, start_at_mean, uniform
 from mulligan.signals import Signal
 
 
@@ -118,7 +118,7 @@ class GAN(Typical):
         """z (n, z_dim), uniform in [-√3, √3] or standard Gaussian: of variance 1 either way, as in the reference."""
         if (self.config.prior or ("uniform" if self.is_image else "gaussian")) == "gaussian":
             return torch.randn(n, self.z_dim, device=self.device)
-        return (torch.rand(n, self.z_dim, device=self.device) * 2 - 1) * math.sqrt(3)
+        return uniform(n, self.z_dim, self.device)
 
 
 def generator(z_dim: int, width: int, d: int) -> list[nn.Module]:
