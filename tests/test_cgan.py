@@ -75,7 +75,7 @@ def test_weights_start_as_in_2014_by_sgd_and_as_pytorchs_by_adam() -> None:
         system = CGAN(Config(width=0.5, optimizer=optimizer), MNIST)
         for network, bound in zip((system.G, system.D), bounds, strict=True):
             first = next(m for m in network.own.modules() if isinstance(m, nn.Linear))
-            assert float(first.weight.abs().max()) == pytest.approx(bound, rel=1e-2)
+            assert float(first.weight.detach().abs().max()) == pytest.approx(bound, rel=1e-2)
 
 
 def test_d_is_told_a_class_with_a_mean_square_of_1() -> None:

@@ -17,7 +17,7 @@ knows what is real, of four kinds of input:
 
     G minimises   the same, with what it made for the real
                   + 15 mean |(x' - b) * outside|     outside: what G's own mask m' leaves to b, less a rim
-                  + 2 KL                             of the code of the sentence (Zhang et al. 2017)
+                  + 0.2 KL                           of the code of the sentence (Zhang et al. 2017)
 
 Nothing but D's heads keeps G from calling everything object, where no background would be asked of it.
 
@@ -66,8 +66,8 @@ class Config(BaseConfig):
     image_weight: float = Field(default=2.0, ge=0, description="weight of D's head on the image alone")
     mask_weight: float = Field(default=1.0, ge=0, description="weight of D's head on image and mask")
     background_weight: float = Field(default=15.0, ge=0, description="weight of G's L1 distance to the background")
-    kl_weight: float = Field(default=2.0, ge=0, description="weight of the KL term, which is a mean over the code")
-    gamma: float = Field(default=1.0, ge=0, description="γ, weight of the penalties R1 and R2")
+    kl_weight: float = Field(default=0.2, ge=0, description="weight of the KL term, which is a mean over the code")
+    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
