@@ -36,11 +36,10 @@ from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 180.0
 SEEDS = (0, 1, 2)
-PAIR: Json = {"width": 32, "z_dim": 64, "batch": 32, "lr": 2e-3}  # of GAN-CLS; StackGAN's defaults are the same
 CONTESTANTS: dict[str, tuple[str, Json]] = {
     "stackgan": ("stackgan", {}),
     "fixed codes": ("stackgan", {"augment_code": False}),
-    "gan_cls": ("gan_cls", PAIR),
+    "gan_cls": ("gan_cls", {}),
 }
 N = 2_000
 PAIRS, STEPS = 200, 8  # ways from a sentence to another
@@ -126,7 +125,7 @@ def latents(system: Any, n: int, seed: int = 0) -> Tensor:
 def on_the_way(system: Any, u: Tensor, here: Tensor, there: Tensor, t: float) -> Tensor:
     """Images from latents u (N, z_dim), with codes at t between those of two sentences each (N, L)."""
     if not isinstance(system, StackGAN):
-        x: Tensor = system.G.draw(u, system.G.read(here).lerp(system.G.read(there), t))
+        x: Tensor = system.G.draw(system.G.latent(u, here).lerp(system.G.latent(u, there), t))
         return x
     z, *noise = torch.split(u, system.parts, 1)
     first, second = (
