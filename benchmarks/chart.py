@@ -36,6 +36,7 @@ class Panel:
         rules: values to draw dotted lines at, with a word each.
         log: a logarithmic y axis.
         x_name: below the x axis.
+        x_from: where the x axis starts; None: where the first course does.
     """
 
     title: str
@@ -43,23 +44,30 @@ class Panel:
     rules: Sequence[tuple[float, str]] = ()
     log: bool = False
     x_name: str = "seconds of training"
+    x_from: float | None = 0.0
 
 
 def picture(title: str, subtitle: str, panels: Sequence[Panel], columns: int = 3) -> Image.Image:
     """All panels in rows, a legend above; lines are means over seeds, bands reach from least to greatest."""
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    width = LEFT + columns * WIDTH + (columns - 1) * GAP + RIGHT
+    names = list(dict.fromkeys(c.name for p in panels for c in p.courses))
+    panels_wide = columns * WIDTH + (columns - 1) * GAP
+    words_wide = max(plot.text_width(title, 17), plot.text_width(subtitle, 12), _legend_width(names)) - 40
+    width = LEFT + max(panels_wide, words_wide) + RIGHT
     scene = Scene(width, TOP + rows * (HEIGHT + BOTTOM + 24), title)
     scene.text(LEFT - 40, 26, title, size=17)
     scene.text(LEFT - 40, 46, subtitle, size=12, role="muted")
-    names = list(dict.fromkeys(c.name for p in panels for c in p.courses))
     _legend(scene, names)
     for i, panel in enumerate(panels):
         x0 = LEFT + (i % columns) * (WIDTH + GAP)
         y0 = TOP + (i // columns) * (HEIGHT + BOTTOM + 24)
         _panel(scene, panel, names, x0, y0)
     return scene.image(2)
+
+
+def _legend_width(names: Sequence[str]) -> float:
+    return sum(50 + plot.text_width(name, 12.5) for name in names)
 
 
 def _legend(scene: Scene, names: Sequence[str]) -> None:
@@ -81,7 +89,8 @@ def _dash(i: int) -> tuple[float, float] | None:
 
 def _panel(scene: Scene, panel: Panel, names: Sequence[str], x0: float, y0: float) -> None:
     y = _y_axis(panel, y0 + HEIGHT, y0 + 14)
-    x = Axis(0.0, max(float(c.x[-1]) for c in panel.courses), x0, x0 + WIDTH)
+    first = min(float(c.x[0]) for c in panel.courses) if panel.x_from is None else panel.x_from
+    x = Axis(first, max(float(c.x[-1]) for c in panel.courses), x0, x0 + WIDTH)
     scene.text(x0, y0 - 2, panel.title, size=13.5)
     _frame(scene, x, y, panel.x_name)
     above = -math.inf  # where the line above stands: a word has no room between two that are close

@@ -110,7 +110,8 @@ def picture(summary: Json) -> Image.Image:
     ]
     known = summary["references"]["mnist"]
     courses += [chart.Course(name, x, np.array([[known[error(n)][name] for n in SIZES]])) for name in (REAL, TRIVIAL)]
-    panel = chart.Panel("1-NN error on 10,000 test digits", courses, log=True, x_name="log10 N, labelled samples")
+    x_name = "log10 N, labelled samples"
+    panel = chart.Panel("1-NN error on 10,000 test digits", courses, log=True, x_name=x_name, x_from=None)
     times = ", ".join(f"{name} {seconds:g} s" for name, seconds in SECONDS.items())
     about = f"{len(SEEDS)} seeds; trained {times} of one thread; mean and range; {'; '.join(summary['machines'])}"
     return chart.picture(summary["asks"], about, [panel])
