@@ -27,7 +27,14 @@ from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 60.0
 SEEDS = (0, 1, 2)
-CONFIG: Json = {"width": 0.25, "g_dropout": 0.0, "d_dropout": 0.0}
+CONFIG: Json = {
+    "width": 0.25,
+    "g_dropout": 0.0,
+    "d_dropout": 0.0,
+    "optimizer": "adam",
+    "lr": 3e-4,
+    "gamma": 1.0,
+}
 IMAGES, SAMPLES = 500, 100  # of the test split; for each
 RECALL, PRECISION, COSINE = "recall of an image's tags", "precision of samples", "cosine to the nearest tag"
 GAN, REGRESSOR, NOISY, CHANCE, REAL = "cgan", "regressor", "regressor with noise", "random tags", "the image's own tags"

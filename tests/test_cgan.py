@@ -78,11 +78,24 @@ def test_weights_start_as_in_2014_by_sgd_and_as_pytorchs_by_adam() -> None:
             assert float(first.weight.detach().abs().max()) == pytest.approx(bound, rel=1e-2)
 
 
-def test_d_is_told_a_class_with_a_mean_square_of_1() -> None:
-    system = CGAN(Config(width=0.01), MNIST)
+def test_how_loud_a_condition_is() -> None:
     y = torch.arange(10)
-    assert torch.allclose(system.D.told[0](y), 10**0.5 * torch.eye(10))
+    system = CGAN(Config(width=0.01), MNIST)
+    assert torch.allclose(system.D.told[:2](y), 10**0.5 * torch.eye(10)), "a mean square of 1"
     assert torch.equal(system.G.told[0](y), torch.eye(10))
+    features = torch.randn(3, WORDS["features"].shape[0] or 0)
+    assert torch.equal(CGAN(Config(width=0.01), WORDS).G.told[:2](features), features / 4)
+
+
+def test_penalised_are_the_slopes_at_real_samples_and_fakes() -> None:
+    system = CGAN(Config(width=0.01, gamma=0.5, g_dropout=0.0, d_dropout=0.0), WORDS)
+    batch = samples_of(system.signals).fetch(torch.arange(6).numpy())
+    w = torch.randn(batch["x"].shape[1])
+    system.D.forward = lambda x, c: x @ w + 0 * c.sum()
+    terms = system.d_loss(batch)
+    assert float(terms["r1_r2"]) == pytest.approx(0.5 * float(w.square().sum()), rel=1e-4)
+    system.config.gamma = 0.0
+    assert system.d_loss(batch).keys() == {"real", "fake"}
 
 
 @pytest.mark.parametrize("batch", [100, 25])

@@ -17,9 +17,9 @@ z is uniform for images, Gaussian for points.
 Differs: where the paper drops half of both nets' units it does not say; here all hidden units, after their
 nonlinearity, and in training alone. What it leaves open is as in the 2014 code: G maximises log D, D's loss is halved,
 weights for images start uniform (by Adam as PyTorch's do) and the output's bias at the mean image. z is uniform with
-mean 0 and variance 1 as there, not in the unit hypercube. D of images is told a class as √n times its one-hot label. D
-learns from the fakes that G has just learned from; momentum and learning rate follow the images seen; no early
-stopping.
+mean 0 and variance 1 as there, not in the unit hypercube. D of images is told a class as √n times its one-hot label, G
+of points a quarter of the features. D learns from the fakes that G has just learned from; momentum and learning rate
+follow the images seen; no early stopping.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from mulligan.config import ImageConfig as BaseConfig
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.networks.perceptron import Picture, Pixels, full_precision, init_uniform, start_at_mean, uniform
+from mulligan.networks.reader import LOUD
+from mulligan.penalties import gradient_penalty
 from mulligan.signals import Signal
 
 
@@ -53,6 +55,7 @@ class Config(BaseConfig):
     optimizer: Literal["sgd", "adam"] = Field(
         default="sgd", description="the paper's, with momentum from 0.5 to 0.7, or Adam with β1 = 0.5"
     )
+    gamma: float = Field(default=0.0, ge=0, description="γ, weight of the penalties R1 and R2; the paper has none")
     lr: float = Field(default=0.1, gt=0, description="of both players; by SGD divided by 1.00004 every 100 samples")
 
     @classmethod
@@ -89,7 +92,15 @@ class CGAN(Typical):
     def d_loss(self, batch: Batch) -> Terms:
         real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
         self.watch(real)
-        return {name: term / 2 for name, term in losses.d_minimax(real, fake).items()}
+        terms = {name: term / 2 for name, term in losses.d_minimax(real, fake).items()}
+        if self.config.gamma:
+            terms["r1_r2"] = self.config.gamma * self.slopes(batch)
+        return terms
+
+    def slopes(self, batch: Batch) -> Tensor:
+        """E|∇D|² over real samples and fakes."""
+        x, c = map(torch.cat, zip(self.real(batch), self.fake(batch), strict=True))
+        return gradient_penalty(self.D, x, c)
 
     def latent(self, n: int) -> Tensor:
         """z (n, z_dim), uniform in [-√3, √3] for images, standard Gaussian for points; of variance 1 either way."""
@@ -110,20 +121,32 @@ class Joined(nn.Module):
 
 
 class OneHot(nn.Module):
-    """Labels (N,) -> (N, n), `size` where the class is, else 0."""
+    """Labels (N,) -> (N, n)."""
 
-    def __init__(self, n: int, size: float) -> None:
+    def __init__(self, n: int) -> None:
         super().__init__()
-        self.n, self.size = n, size
+        self.n = n
 
     def forward(self, y: Tensor) -> Tensor:
-        return self.size * one_hot(y, self.n).float()
+        return one_hot(y, self.n).float()
+
+
+class Times(nn.Module):
+    """h -> `size` h."""
+
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.size * h
 
 
 def for_images(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]:
     """G: (z, c) -> images; D: (images, c) -> logits (N,)."""
     shape, (read, n_c) = [n or 0 for n in x.shape], as_numbers(told)
-    read_loud, _ = as_numbers(told, loud=True)
+    # a one-hot label as loud as z: without, D looked at it only late, and G cared for it as late (docs/log.md)
+    loud = math.sqrt(n_c) if told.kind == "label" else 1.0
     z, g_c, g_both, d_x, d_c, d_both = (units(n, config) for n in (200, 1000, 1200, 240, 50, 240))
     d, drop = math.prod(shape), config.g_dropout
     G = Joined(
@@ -134,7 +157,7 @@ def for_images(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]
     drop = config.d_dropout
     D = Joined(
         nn.Sequential(Pixels(), maxout(d, d_x, 5, drop)),
-        nn.Sequential(read_loud, maxout(n_c, d_c, 5, drop)),
+        nn.Sequential(read, Times(loud), maxout(n_c, d_c, 5, drop)),
         nn.Sequential(maxout(d_x + d_c, d_both, 4, drop), nn.Linear(d_both, 1), nn.Flatten(0)),
     )
     if config.optimizer == "sgd":
@@ -147,10 +170,12 @@ def for_points(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]
     """G: (z, c) -> points; D: (points, c) -> logits (N,)."""
     d, (read, n_c) = x.shape[0] or 0, as_numbers(told)
     z, g_c, d_x, d_c, d_both = (units(n, config) for n in (500, 2000, 500, 1200, 1000))
+    # hundreds of features drown z, and G answers one thing for each image (docs/log.md); a label is quiet as it is
+    quiet = 1.0 if told.kind == "label" else LOUD
     drop = config.g_dropout
     G = Joined(
         relu(config.z_dim, z, drop),
-        nn.Sequential(read, relu(n_c, g_c, drop)),
+        nn.Sequential(read, Times(quiet), relu(n_c, g_c, drop)),
         nn.Linear(z + g_c, d),
     )
     drop = config.d_dropout
@@ -162,15 +187,10 @@ def for_points(x: Signal, told: Signal, config: Config) -> tuple[Joined, Joined]
     return G, D
 
 
-def as_numbers(told: Signal, *, loud: bool = False) -> tuple[nn.Module, int]:
-    """What turns a condition into numbers (N, n), and n.
-
-    `loud`: so that those of a class have a mean square of 1, as z's have. A D of images looked at the class only late
-    without, and G cared for it as late (docs/log.md).
-    """
+def as_numbers(told: Signal) -> tuple[nn.Module, int]:
+    """What turns a condition into numbers (N, n), and n."""
     if told.kind == "label":
-        n = told.n_classes
-        return OneHot(n, math.sqrt(n) if loud else 1.0), n
+        return OneHot(told.n_classes), told.n_classes
     return nn.Identity(), told.shape[0] or 0
 
 
