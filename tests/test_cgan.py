@@ -88,14 +88,21 @@ def test_how_loud_a_condition_is() -> None:
 
 
 def test_penalised_are_the_slopes_at_real_samples_and_fakes() -> None:
-    system = CGAN(Config(width=0.01, gamma=0.5, g_dropout=0.0, d_dropout=0.0), WORDS)
-    batch = samples_of(system.signals).fetch(torch.arange(6).numpy())
+    system: Any = tiny_system("cgan", "points+features", gamma=0.5)
+    batch = batch_of(system)
     w = torch.randn(batch["x"].shape[1])
-    system.D.forward = lambda x, c: x @ w + 0 * c.sum()
-    terms = system.d_loss(batch)
-    assert float(terms["r1_r2"]) == pytest.approx(0.5 * float(w.square().sum()), rel=1e-4)
-    system.config.gamma = 0.0
-    assert system.d_loss(batch).keys() == {"real", "fake"}
+    seen = []
+
+    def linear(x: Tensor, c: Tensor) -> Tensor:
+        seen.append((x, c))
+        return x @ w
+
+    system.D.forward = linear
+    assert float(system.d_loss(batch)["r1_r2"]) == pytest.approx(0.5 * float(w.square().sum()), rel=1e-4)
+    x, c = seen[-1]
+    assert torch.equal(x[:8], batch["x"]) and len(x) == 16
+    assert torch.equal(c, torch.cat([batch["features"]] * 2))
+    assert tiny_system("cgan", "points+features").d_loss(batch).keys() == {"real", "fake"}
 
 
 @pytest.mark.parametrize("batch", [100, 25])
