@@ -25,9 +25,10 @@ from mulligan.networks.mlp import mlp
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 180.0
+SECONDS = 60.0
 SEEDS = (0, 1, 2)
 CONFIG: Json = {
+    "width": 0.25,
     "g_dropout": 0.0,
     "d_dropout": 0.0,
     "optimizer": "adam",
