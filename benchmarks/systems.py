@@ -83,7 +83,7 @@ def sheets(contestants: list[Contestant], folder: Path) -> None:
     """What each made from the first seed, none chosen."""
     for c in contestants if contestants[0].case.seed == SEEDS[0] else []:
         with c.shown():
-            picture = sheet(strips(c.system))
+            picture = sheet(strips(c))
         provenance = {"model": f"{c.case.system}, {c.seconds:.0f} s", "seed": SEEDS[0]}
         file = folder / "systems" / f"{c.case.name}-{base(c.case.data)}.png"
         save_png(small(picture), file, provenance, overwrite=True)

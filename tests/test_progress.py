@@ -13,12 +13,15 @@ from PIL import Image
 
 from conftest import Command
 from mulligan import history, progress, race, registry, timeline, tuned
+from mulligan.data import open_source
 from mulligan.judge import PCA, REAL, TRIVIAL
 from mulligan.pca import PCAGaussian
+from mulligan.runtime import Runtime
 from mulligan.samples import read_provenance
 from mulligan.timeline import Row, Timeline
 
 FD = "FD (a judge)"
+TINY: dict[str, Any] = {"width": 4, "z_dim": 4}
 REFERENCES = {REAL: 10.0, TRIVIAL: 900.0, PCA: 500.0}
 
 
@@ -127,6 +130,19 @@ def test_lines_are_no_wider_than_the_page() -> None:
     lines = timeline.wrapped("some words that need two lines", 90, 13)
     assert len(lines) > 1
     assert " ".join(lines) == "some words that need two lines"
+
+
+def test_a_system_that_is_told_what_to_make_shows_samples_too(pictures: Path) -> None:
+    """Of the first test samples' conditions; here each picture has a class."""
+    source = open_source(str(pictures), size=16)
+    contestants = [
+        race.Contestant(race.Case(name, name, "pictures", 0, 1.0, TINY), source, Runtime.start("cpu", "fp32"))
+        for name in ("gan_cls", "dcgan")
+    ]
+    for c in contestants:
+        with c.shown():
+            lines = progress.strips(c)
+        assert [line.shape for line in lines] == [(8, 16, 16, 3)] * 4
 
 
 # --- the whole command -------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from mulligan.data.opening import ARRAY_SUFFIXES
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
 from mulligan.evaluate import real_samples
-from mulligan.game import System
 from mulligan.judge import PCA, REAL, TRIVIAL, Judge
 from mulligan.pca import pca_samples
 from mulligan.race import Case, Contestant, plain
@@ -87,13 +86,17 @@ def fitting(system: str, source: Source, options: Json) -> Config:
 # --- samples -----------------------------------------------------------------------------------------------
 
 
-def strips(system: System) -> list[Bytes]:
-    """LINES lines of COLUMNS samples (8, H, W, C) from fixed latents, none chosen; for use inside `observing`.
+def strips(c: Contestant) -> list[Bytes]:
+    """LINES lines of COLUMNS samples (8, H, W, C) from fixed latents, none chosen; for use inside `shown`.
 
-    Of a system that makes pairs the lines alternate: a line of one domain, below it the same latents in the other.
+    Of a system that makes pairs the lines alternate: a line of one domain, below it the same latents in the other. One
+    that is told what to make is told of the first test samples.
     """
+    system = c.system
+    n = COLUMNS * LINES // len(system.makes)
     runtime.seed(SHEET_SEED, system.device)
-    made = system.generate({"z": system.latent(COLUMNS * LINES // len(system.makes))})
+    told = {key: value.to(system.device) for key, value in c.told(n).items()}
+    made = system.generate({"z": system.latent(n), **told})
     pixels = [to_uint8(made[key]) for key in system.makes]
     lines = [x.reshape(-1, COLUMNS, *x.shape[1:]) for x in pixels]
     return [line for pair in zip(*lines, strict=True) for line in pair]
@@ -256,7 +259,7 @@ def _race(contestants: list[Contestant], judge: Judge, references: dict[str, Jso
     seed = contestants[0].case.seed
     for c in contestants if seed == 0 else []:
         with c.shown():
-            picture = sheet(strips(c.system))
+            picture = sheet(strips(c))
         provenance = {"model": f"{c.case.system}, {c.seconds:.0f} s", "seed": SHEET_SEED}
         samples.save_png(picture, sheet_file(out, c.case.system), provenance, overwrite=True)
     content = {
