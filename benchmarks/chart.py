@@ -67,7 +67,12 @@ def picture(title: str, subtitle: str, panels: Sequence[Panel], columns: int = 3
 
 
 def _legend_width(names: Sequence[str]) -> float:
-    return sum(50 + plot.text_width(name, 12.5) for name in names)
+    return sum(_entry_width(name) for name in names)
+
+
+def _entry_width(name: str) -> float:
+    """Of a line, a gap, the name and another gap."""
+    return 26 + plot.text_width(name, 12.5) + 24
 
 
 def _legend(scene: Scene, names: Sequence[str]) -> None:
@@ -75,7 +80,7 @@ def _legend(scene: Scene, names: Sequence[str]) -> None:
     for i, name in enumerate(names):
         scene.line([(at, 66), (at + 20, 66)], _role(i), 3.0, dash=_dash(i))
         scene.text(at + 26, 70, name, size=12.5)
-        at += 26 + plot.text_width(name, 12.5) + 24
+        at += _entry_width(name)
 
 
 def _role(i: int) -> str:

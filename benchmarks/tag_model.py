@@ -33,7 +33,7 @@ CONFIG: Json = {
     "d_dropout": 0.0,
     "optimizer": "adam",
     "lr": 3e-4,
-    "gamma": 1.0,
+    "gamma": 2.0,
 }
 IMAGES, SAMPLES = 500, 100  # of the test split; for each
 RECALL, PRECISION, COSINE = "recall of an image's tags", "precision of samples", "cosine to the nearest tag"

@@ -101,6 +101,7 @@ def test_penalised_are_the_slopes_at_real_samples_and_fakes() -> None:
     assert float(system.d_loss(batch)["r1_r2"]) == pytest.approx(0.5 * float(w.square().sum()), rel=1e-4)
     x, c = seen[-1]
     assert torch.equal(x[:8], batch["x"]) and len(x) == 16
+    assert torch.equal(x[8:], seen[1][0]), "the fakes that D has just judged"
     assert torch.equal(c, torch.cat([batch["features"]] * 2))
     assert tiny_system("cgan", "points+features").d_loss(batch).keys() == {"real", "fake"}
 

@@ -75,7 +75,6 @@ def test_what_each_head_is_to_tell_apart() -> None:
     assert terms["fake"] == pytest.approx(2 * match + 2 * image + fits)
     assert terms["mismatch"] == pytest.approx(2 * lost(0.3, 0.7))
     assert terms["misfit"] == pytest.approx(2 * lost(0.3, -0.1) + lost(-0.2, 0.9))
-    assert terms["r1_r2"] == 0
     terms = {k: float(v.detach()) for k, v in s.g_loss(batch).items()}
     weighed = [w * lost(D.FAKE[head], D.REAL[head]) for w, head in zip((2, 2, 1), Heads._fields, strict=True)]
     assert [terms[head] for head in Heads._fields] == pytest.approx(weighed)
@@ -87,6 +86,23 @@ def test_the_weights_are_the_options() -> None:
     s.D = Known(batch)
     terms = {k: float(v.detach()) for k, v in s.d_loss(batch).items()}
     assert terms == pytest.approx({"fake": 3 * lost(0.6, 0.1), "mismatch": 0, "misfit": 0, "r1_r2": 0})
+
+
+def test_the_slopes_are_weighed_and_taken_at_the_real_and_at_what_g_made() -> None:
+    s = system(gamma=0.5)
+    batch = batch_of(s)
+    seen: list[Any] = []
+
+    def slopes(*shown: Any) -> Tensor:
+        seen.extend(shown)
+        return torch.tensor(3.0)
+
+    s.slopes = slopes
+    assert float(s.d_loss(batch)["r1_r2"]) == 1.5
+    real, made = seen
+    assert all(map(torch.equal, real, (batch["x"], batch["mask"], batch["text"])))
+    assert made[0].shape == real[0].shape and not torch.equal(made[0], real[0])
+    assert torch.equal(made[2], batch["text"])
 
 
 def test_the_same_sentence_is_no_mismatch() -> None:
@@ -109,8 +125,8 @@ def test_slopes_are_of_image_and_mask_and_of_all_heads() -> None:
         def forward(self, x: Tensor, mask: Tensor, c: Tensor) -> Heads:
             return Heads(x.sum((1, 2, 3)) + 2 * mask.sum((1, 2, 3)), 4 * x.sum((1, 2, 3)), mask.sum((1, 2, 3)))
 
-    s.D = Linear().double()
-    shown = batch["x"].double(), batch["mask"].double(), batch["text"]
+    s.D = Linear()
+    shown = batch["x"], batch["mask"], batch["text"]
     torch.manual_seed(1)
     found = s.slopes(shown, shown)
     torch.manual_seed(1)

@@ -158,7 +158,27 @@ def test_terms_by_hand() -> None:
     real = found.D1(avg_pool2d(rows["x"], 2), rows["text"])
     torch.testing.assert_close(terms["adv"], softplus(real - found.D1(x, rows["text"])).mean())
     torch.testing.assert_close(terms["kl"], 0.5 * losses.kl_standard_normal(mu, log_var))
-    assert found.d_loss(rows).keys() == {"adv", "mismatch", "r1_r2"}
+
+
+def test_d_s_terms_by_hand() -> None:
+    """A D that is linear in the image and says of a sentence its first word's number."""
+    found = system(gamma=0.5)
+    rows = samples_of(found.signals).fetch(torch.arange(8).numpy())
+    w = torch.randn(3, 8, 8)
+
+    def D(x: Tensor, c: Tensor) -> Tensor:
+        return (x * w).sum((1, 2, 3)).repeat(len(c) // len(x)) + c[:, 0]
+
+    found.D1.forward = D
+    torch.manual_seed(1)
+    terms = found.d_loss(rows)
+    torch.manual_seed(1)
+    x, c = avg_pool2d(rows["x"], 2), rows["text"]
+    fake, other = found.fake(rows)[0], c.roll(1, 0)
+    torch.testing.assert_close(terms["adv"], softplus(D(fake, c) - D(x, c)).mean())
+    differs = (c != other).any(1)
+    torch.testing.assert_close(terms["mismatch"], softplus(D(x, other) - D(x, c))[differs].mean())
+    torch.testing.assert_close(terms["r1_r2"], 0.5 * w.square().sum())
 
 
 def test_without_conditioning_augmentation_a_code_is_fixed() -> None:

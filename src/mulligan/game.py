@@ -265,10 +265,7 @@ class Typical(System):
 
         Worth an eighth of a round: D need not wait for G again. For systems in which G plays before D.
         """
-        return self.keep(self.fake(batch))
-
-    def keep(self, shown: Shown) -> Shown:
-        """Keep fakes that G learns from for `fake_for_d`."""
+        shown = self.fake(batch)
         self._forget_earlier_rounds()
         self.kept.append((self.images, tuple(part.detach() for part in shown)))
         return shown

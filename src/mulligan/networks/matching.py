@@ -19,9 +19,10 @@ class Pairs(NamedTuple):
 
 
 def compare(D: Callable[[Tensor, Tensor], Tensor], x: Tensor, fake: Tensor, c: Tensor) -> Pairs:
-    """Of real images x and fakes for the same conditions c (N, ...). D takes k conditions for each image.
+    """D's logits of real images x, and of fakes that were made for the same conditions c (N, ...).
 
-    Each image is looked at once; what D says of fakes with another's condition is nobody's concern.
+    D takes k conditions for each image and looks at each image once. So it also judges fakes with another's condition,
+    which nothing asks for.
     """
     other = c.roll(1, 0)
     real, of_fake, wrong, _ = D(torch.cat([x, fake]), torch.cat([c, c, other, other])).chunk(4)

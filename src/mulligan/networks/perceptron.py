@@ -45,7 +45,7 @@ class Picture(nn.Module):
 
 
 def uniform(n: int, d: int, device: torch.device) -> Tensor:
-    """z (n, d) in [-√3, √3]: of mean 0 and variance 1, as in the reference."""
+    """z (n, d) in [-√3, √3]: of mean 0 and variance 1, as in the code of the 2014 GAN."""
     return (torch.rand(n, d, device=device) * 2 - 1) * math.sqrt(3)
 
 

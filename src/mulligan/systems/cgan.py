@@ -35,7 +35,7 @@ from torch.nn.functional import one_hot
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
-from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
+from mulligan.game import SGD, Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.networks.perceptron import Picture, Pixels, full_precision, init_uniform, start_at_mean, uniform
 from mulligan.networks.reader import LOUD
@@ -55,7 +55,9 @@ class Config(BaseConfig):
     optimizer: Literal["sgd", "adam"] = Field(
         default="sgd", description="the paper's, with momentum from 0.5 to 0.7, or Adam with β1 = 0.5"
     )
-    gamma: float = Field(default=0.0, ge=0, description="γ, weight of the penalties R1 and R2; the paper has none")
+    gamma: float = Field(
+        default=0.0, ge=0, description="γ, weight of the penalties R1 and R2 beside D's halved loss; the paper has none"
+    )
     lr: float = Field(default=0.1, gt=0, description="of both players; by SGD divided by 1.00004 every 100 samples")
 
     @classmethod
@@ -90,16 +92,17 @@ class CGAN(Typical):
         return losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        real, fake = self.D(*self.real(batch)), self.D(*self.fake_for_d(batch))
+        shown = self.fake_for_d(batch)
+        real, fake = self.D(*self.real(batch)), self.D(*shown)
         self.watch(real)
         terms = {name: term / 2 for name, term in losses.d_minimax(real, fake).items()}
         if self.config.gamma:
-            terms["r1_r2"] = self.config.gamma * self.slopes(batch)
+            terms["r1_r2"] = self.config.gamma * self.slopes(self.real(batch), shown)
         return terms
 
-    def slopes(self, batch: Batch) -> Tensor:
-        """E|∇D|² over real samples and fakes."""
-        x, c = map(torch.cat, zip(self.real(batch), self.fake(batch), strict=True))
+    def slopes(self, *shown: Shown) -> Tensor:
+        """E|∇D|² over what is shown."""
+        x, c = map(torch.cat, zip(*shown, strict=True))
         return gradient_penalty(self.D, x, c)
 
     def latent(self, n: int) -> Tensor:

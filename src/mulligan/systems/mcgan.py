@@ -24,12 +24,12 @@ Nothing but D's heads keeps G from calling everything object, where no backgroun
 Reference code: github.com/HYOJINPARK/MC_GAN.
 
 Differs: a head compares a real input with one that is not (see gan_cls), there each is to say 1 or 0 (LSGAN); the
-slopes of what the heads say together are penalised, and the sentence is met by a projection. G and D each learn to
-read it, where D there is told the mean of G's code, of a sentence that an encoder trained before has read. Blocks at 4,
-8 ... px up to half the side, with half the reference's maps inside and a second convolution of 1 x 1, and transposed
-convolutions behind them, which can put back the pixels that the background's encoder packed away; there nearest
-neighbours are enlarged. Where the table has nothing the reference asks for "yes" once more. KL weighs 0.2, there 2. The
-rim is one pixel, there two of 128. Widths are for a CPU.
+slopes of what the heads say together are penalised, D has no BatchNorm, and it meets the sentence by a projection. G
+and D each learn to read it, where D there is told the mean of G's code, of a sentence that an encoder trained before
+has read. Blocks at 4, 8 ... px up to half the side, with half the reference's maps inside and a second convolution of
+1 x 1, and transposed convolutions behind them, which can put back the pixels that the background's encoder packed away;
+there nearest neighbours are enlarged. Where the table has nothing the reference asks for "yes" once more. KL weighs
+0.2, there 2, and G is given a quarter of the code. The rim is one pixel, there two of 128. Widths are for a CPU.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class MCGAN(Typical):
         }
 
     def slopes(self, *shown: Shown) -> Tensor:
-        """E|∇D|² where D has looked, D being the mean of its heads and ∇ that of image and mask. Estimated: of two
+        """E|∇D|² over what is shown, D being the mean of its heads and ∇ that of image and mask. Estimated: of two
         networks the exact one would be the longest part of a round.
         """
         x, mask, c = map(torch.cat, zip(*shown, strict=True))
@@ -257,7 +257,7 @@ class Discriminator(nn.Module):
         self.of_image = ConvDiscriminator(shape, width, norm=False, init=init_he)
         self.of_both = ConvDiscriminator(((channels or 0) + 1, *size), width, norm=False, init=init_he, told=told)
         self.fits = nn.Linear(self.of_both.d, 1)
-        init_normal(self.fits)
+        init_normal(self.fits)  # all but silent at first; measured so
 
     def pair(self, x: Tensor, mask: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """What the two heads say that see image and mask."""

@@ -12,13 +12,13 @@ has to be right in a whole neighbourhood of each sentence.
 
 Reference code: github.com/hanzhanggit/StackGAN.
 
-Differs: the game is as in gan_cls: D compares two pairs at a time, its slopes are penalised, it ends in a projection.
-KL is averaged over the code's numbers, as in the reference code; the paper's is their sum. λ = 0.2, there 2: with 2 the
-code said little of the sentence (docs/log.md). μ and log σ² are linear in φ
-(the code has a LeakyReLU behind each), ε is Gaussian (there truncated), and networks are given a quarter of the code,
-which at full size drowns z. Each network learns to read by itself, where the paper's encoder is trained before and
-frozen. Stage I is half the data's side, not a quarter, by DCGAN's generator; G2 has skips from its encoder. Stage II
-sees G1's moving average. No decay of the learning rate; widths for a CPU.
+Differs: the game is as in gan_cls: D compares two pairs at a time, its slopes are penalised, it has no BatchNorm and
+ends in a projection. KL is averaged over the code's numbers, as in the authors' program; the paper's is their sum.
+λ = 0.2, there 2: with 2 the code said little of the sentence (docs/log.md). μ and log σ² are linear in φ (there a
+LeakyReLU is behind each), ε is Gaussian (there truncated), and networks are given a quarter of the code, which at full
+size drowns z. Each network learns to read by itself, where the paper's encoder is trained before and frozen. Stage I is
+half the data's side, not a quarter, by DCGAN's generator; G2 has skips from its encoder. Stage II sees G1's moving
+average. No decay of the learning rate; widths for a CPU.
 """
 
 from __future__ import annotations
