@@ -1,10 +1,10 @@
-"""The pairs that a matching-aware D is asked about: one look at an image, several conditions."""
+"""A matching-aware D: the pairs that it is asked about, several conditions for one look; and how it starts."""
 
 import torch
 from torch import Tensor
 
 from conftest import samples_of, signals_of
-from mulligan.networks.dcgan import ConvDiscriminator
+from mulligan.networks.dcgan import ConvDiscriminator, init_he, init_normal
 from mulligan.networks.matching import compare
 
 SIGNALS = signals_of("image")
@@ -44,3 +44,15 @@ def test_equal_conditions_are_no_mismatch() -> None:
 def test_half_the_smallest_side() -> None:
     D = network(side=8, least=1)
     assert D(torch.zeros(5, 3, 8, 8), batch(5)["text"]).shape == (5,)
+
+
+def test_he_s_weights_let_a_signal_through_without_batch_norm() -> None:
+    """With N(0, 0.02) a hundredth of it is left behind four layers."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 3, 32, 32)
+    passed = {}
+    for init in (init_he, init_normal):
+        D = ConvDiscriminator((3, 32, 32), 32, norm=False, init=init)
+        passed[init] = float(D(x).detach().std())
+    assert 0.5 < passed[init_he] < 3
+    assert passed[init_normal] < 0.05

@@ -29,7 +29,7 @@ NAMING: Options = {
     "beta1": 0.0,
 }
 
-# Half the paper's widths: of those tried on digits the soonest in which G cared for its label. Not tried in colour.
+# Half the paper's widths: of those tried on digits the soonest in which G cared for its label; in colour the only ones.
 TOLD_PERCEPTRON: Options = {"batch": 64, "width": 0.5, "g_dropout": 0.0, "optimizer": "adam", "lr": 1e-3}
 
 GREY: dict[str, Options] = {

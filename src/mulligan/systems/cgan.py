@@ -92,12 +92,12 @@ class CGAN(Typical):
         return losses.g_nonsaturating(self.D(*self.fake_for_g(batch)))
 
     def d_loss(self, batch: Batch) -> Terms:
-        shown = self.fake_for_d(batch)
-        real, fake = self.D(*self.real(batch)), self.D(*shown)
+        samples, fakes = self.real(batch), self.fake_for_d(batch)
+        real, fake = self.D(*samples), self.D(*fakes)
         self.watch(real)
         terms = {name: term / 2 for name, term in losses.d_minimax(real, fake).items()}
         if self.config.gamma:
-            terms["r1_r2"] = self.config.gamma * self.slopes(self.real(batch), shown)
+            terms["r1_r2"] = self.config.gamma * self.slopes(samples, fakes)
         return terms
 
     def slopes(self, *shown: Shown) -> Tensor:

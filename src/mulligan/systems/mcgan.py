@@ -126,9 +126,9 @@ class MCGAN(Typical):
         return batch[self.key], batch["background"]
 
     def d_loss(self, batch: Batch) -> Terms:
-        shown = self.fake(batch)
-        fake = self.D(*shown)
-        x, mask, c = self.real(batch)
+        made = self.fake(batch)
+        fake = self.D(*made)
+        x, mask, c = given = self.real(batch)
         other = c.roll(1, 0)
         real = self.D(x, mask, torch.cat([c, other]))  # looked at once for both sentences
         match, wrong = real.match.chunk(2)
@@ -141,7 +141,7 @@ class MCGAN(Typical):
             + w["mask"] * surer(real.mask, fake.mask),
             "mismatch": w["match"] * matching["mismatch"],
             "misfit": w["match"] * surer(match, misfit) + w["mask"] * surer(real.mask, wrong_mask),
-            "r1_r2": self.config.gamma * self.slopes(self.real(batch), shown),
+            "r1_r2": self.config.gamma * self.slopes(given, made),
         }
 
     def slopes(self, *shown: Shown) -> Tensor:
