@@ -21,7 +21,7 @@ from mulligan import pictures
 from mulligan.arrays import to_uint8
 from mulligan.data import open_source
 from mulligan.data.source import Source, Split
-from mulligan.data.tasks.edges import edges
+from mulligan.data.tasks.dilation import dilation
 from mulligan.data.tasks.negative import negative
 from mulligan.metrics.features import Digits, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
@@ -41,14 +41,15 @@ FIRST, SECOND = "FD of x (digit judge)", "FD of x2 (digit judge)"
 ENOUGH, COVERED = 0.93, 0.8  # the bars
 
 Map = Callable[[Tensor], Tensor]
-MAPS: dict[str, Map] = {"edges": edges, "negative": negative}
+TASKS = {"edges": "dilation", "negative": "negative"}
+MAPS: dict[str, Map] = {"edges": dilation, "negative": negative}
 # of x2, for the judge, which was trained on digits: a negative can be turned back into one, edges cannot
 BACK: dict[str, Map] = {"edges": lambda x: x, "negative": negative}
 
 
 def opens(task: str) -> Source:
     """MNIST in two halves, under the name of what was done to the second."""
-    return replace(open_source("mnist", task=task), name=task)
+    return replace(open_source("mnist", task=TASKS[task], unpaired=True), name=task)
 
 
 def agreement(known: Map, x: Tensor, x2: Tensor) -> float:

@@ -133,7 +133,7 @@ def test_scores_are_of_each_domain() -> None:
 
 def test_train_resume_and_what_is_made_of_it(pictures: Path, tmp_path: Path, mulligan: Command) -> None:
     whole, halted = tmp_path / "whole", tmp_path / "halted"
-    words = ("cogan", "--data", pictures, "--task", "edges", "--look-every", "2", *TINY)
+    words = ("cogan", "--data", pictures, "--task", "dilation", "--look-every", "2", *TINY)
     assert mulligan("train", *words, "--rounds", "6", "--out", whole).status == 0
     assert mulligan("train", *words, "--rounds", "4", "--out", halted).status == 0
     assert mulligan("train", "--resume", halted, "--rounds", "6").status == 0
@@ -141,10 +141,10 @@ def test_train_resume_and_what_is_made_of_it(pictures: Path, tmp_path: Path, mul
         tree(whole / "checkpoints/000006")["model.safetensors"]
         == tree(halted / "checkpoints/000006")["model.safetensors"]
     )
-    assert "began with edges" in mulligan("train", "--resume", halted, "--task", "negative").mistake()
+    assert "began with dilation" in mulligan("train", "--resume", halted, "--task", "negative").mistake()
 
     stored = RunDir.open(whole).config
-    assert (stored["data"]["task"], stored["data"]["pair"]) == ("edges", None)
+    assert (stored["data"]["task"], stored["data"]["pair"]) == ("dilation", None)
     assert stored["signals"]["x2"] == stored["signals"]["x"]
     assert {"D.auc", "D2.auc"} <= RunDir.open(whole).read("log")[-1]["vital"].keys()
     assert (whole / "report.html").exists()
@@ -182,4 +182,4 @@ def test_two_folders_of_the_users(tmp_path: Path, mulligan: Command) -> None:
 def test_without_a_second_domain_it_says_how_to_get_one(mulligan: Command) -> None:
     said = mulligan("train", "cogan", "--data", "mnist").mistake()
     assert "cogan needs x2 (image), but mnist supplies only x" in said
-    assert "add --task edges, --task negative or --pair A:B" in said
+    assert "add --pair A:B, or --task edges" in said

@@ -58,10 +58,17 @@ class Data(Options):
     limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
     task: str | None = Field(
         default=None,
-        description="edges, negative: half of the images so, as a second domain; paste: characters on photos; "
-        "tag_vectors: each tag of an image as an answer",
+        description="pairs: edges, colour (from grey), labels (from flat maps), negative, dilation; paste: characters "
+        "on photos; tag_vectors: each tag of an image as an answer",
     )
-    pair: str | None = Field(default=None, description="A:B, two classes or two tags as two domains")
+    pair: str | None = Field(
+        default=None,
+        description="A:B, from a class (folder) or tag to another: pairs where files have equal names; left:right and "
+        "right:left, the halves of each file; default: found by itself for systems that need it",
+    )
+    unpaired: bool | None = Field(
+        default=None, description="two domains of different images, not pairs; default: as the system needs it"
+    )
     encoder: Literal["words", "minilm"] = Field(
         default="words",
         description="a sentence as words, which the system learns to read, or as a frozen network reads it",

@@ -296,6 +296,37 @@ class Typical(System):
         return {"D": (self.discriminate(*self.real(batch)), self.discriminate(*self.fake(batch)))}
 
 
+class Translator(System):
+    """Makes an image from an image: no latent says what to make, the image that goes in does.
+
+    A subclass sets `routes` and defines `translate`. Its `Config` has no `z_dim`.
+    """
+
+    routes: ClassVar[dict[str, str]] = {
+        "input": "x"
+    }  # of a batch, key that goes in -> key that comes out; first: usual
+    multiple: int = 1  # sides that the networks can take are multiples of it
+
+    def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
+        super().__init__(config, signals)
+        self.given = tuple(self.routes)
+
+    @abstractmethod
+    def translate(self, image: Tensor, key: str) -> Tensor:
+        """What is made of images (N, C, H, W) in [-1, 1] of key `key`, (N, C', H, W) in [-1, 1].
+
+        Sides may be any multiple of `multiple`, whatever the data's. Where a system draws noise, from torch's random
+        state.
+        """
+
+    def generate(self, batch: Batch) -> Batch:
+        return {made: self.translate(batch[key], key) for key, made in self.routes.items()}
+
+    def latent(self, n: int) -> Tensor:
+        """Nothing, (n, 0)."""
+        return torch.empty(n, 0, device=self.device)
+
+
 def condition_key(system: System, config: Any, signals: dict[str, Signal]) -> str:
     """The key of what a system is told: what its option `condition` says, or the first of its `conditions` that the
     data have; "" where it says none.

@@ -54,7 +54,7 @@ def known() -> tuple[str, ...]:
 
 def needs_task(system: str) -> str | None:
     """The task that gives a system the second domain that it needs."""
-    return "edges" if "x2" in registry.load(system).needs else None
+    return "dilation" if "x2" in registry.load(system).needs else None
 
 
 def open_images(data: str, size: int | None, task: str | None = None) -> Source:
@@ -66,7 +66,7 @@ def open_images(data: str, size: int | None, task: str | None = None) -> Source:
     toy = data in sources.names() and sources.describe()[sources.names().index(data)]["kind"].startswith("points")
     if toy or (data.lower().endswith(ARRAY_SUFFIXES) and open_source(data).signals["x"].kind == "points"):
         raise Mistake(f"--data {data} holds points, and this figure shows images; take characters, mnist or a folder")
-    more: Json = {} if task is None else {"task": task}
+    more: Json = {} if task is None else {"task": task, "unpaired": True}
     return open_source(data, size=size, **more)
 
 

@@ -111,7 +111,9 @@ def mend(key: str) -> str:
     if key == "features":
         return "; --data characters --task tag_vectors supplies them"
     if key == "x2":
-        return "; add --task edges, --task negative or --pair A:B"
+        return "; add --pair A:B, or --task edges"
+    if key == "input":
+        return "; add --pair A:B, two folders or left:right, or --task edges or colour"
     if key in ("mask", "background"):
         return "; --data captions --task paste supplies it"
     return ""

@@ -27,6 +27,7 @@ from mulligan.config import Data, Options, Run, nearest
 from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
+from mulligan.data.layout import find_layout
 from mulligan.data.source import Source, conditions
 from mulligan.display import Display, counting
 from mulligan.errors import Mistake
@@ -158,8 +159,10 @@ def resume(
 
 def prepare(system: str, data: str, *, command: str = "", progress: CountingUp | None = None, **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
-    chosen_data = Data(data=whole_path(data), **_take(options, Data))
     system = whole_system(system)
+    chosen_data = Data(data=whole_path(data), **_take(options, Data))
+    if system != "auto":
+        chosen_data = suited_data(chosen_data, registry.load(system))
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
     chosen = ""
     if system == "auto":
@@ -197,6 +200,20 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
         "auto": chosen,
     }
     return Plan(config, source, run, _loop(config, source, run, runtime))
+
+
+def suited_data(data: Data, kind: type[System]) -> Data:
+    """Pairs, or two domains, as the system needs it, where the user has not said otherwise."""
+    needs = {"input", "x2"} & kind.needs.keys()
+    if not needs:
+        return data
+    found: dict[str, Any] = {}
+    if data.unpaired is None:
+        found["unpaired"] = "x2" in needs
+    if data.pair is None and data.task in (None, "labels") and Path(data.data).is_dir():
+        layout = find_layout(Path(data.data), data.data)
+        found["pair"] = layout.pair if layout else None
+    return data.model_copy(update=found)
 
 
 def _loop(config: dict[str, Any], source: Source, run: Run, runtime: Runtime) -> Loop:

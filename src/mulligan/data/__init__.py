@@ -95,6 +95,7 @@ def open_source(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
+    unpaired: bool | None = None,
     encoder: Encoder = "words",
     progress: Progress | None = None,
 ) -> Source:
@@ -108,7 +109,10 @@ def open_source(
         alpha: keep transparency as a fourth channel instead of laying the image on white.
         limit: train on the first so many samples only; None: on all. The other splits stay whole.
         task: a name of `tasks.names()`: what else a batch holds, computed from its images.
-        pair: `A:B`, two classes or two tags, as the domains x and x2.
+        pair: `A:B`, from a class or a tag to another, which x is of: files of equal name are pairs, with `input` beside
+            x, otherwise the first is a second domain, x2. `left:right` and `right:left` are the halves of each file.
+        unpaired: True: two domains, x and x2, of different images, instead of pairs. False: pairs or nothing. None:
+            pairs where there are any.
         encoder: sentences as word numbers (words), or as embeddings by a frozen network (minilm).
         progress: told how far it is while images are decoded, drawn or fetched for the first time.
 
@@ -118,8 +122,9 @@ def open_source(
     from mulligan.data.opening import open_any
 
     return open_any(
-        spec, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, encoder=encoder, progress=progress
-    )
+        spec, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, unpaired=unpaired, encoder=encoder,
+        progress=progress,
+    )  # fmt: skip
 
 
 def check(
@@ -131,6 +136,7 @@ def check(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
+    unpaired: bool | None = None,
     encoder: Encoder = "words",
     conditional: bool = False,
     progress: Progress | None = None,
@@ -145,6 +151,7 @@ def check(
         limit: likewise.
         task: likewise.
         pair: likewise.
+        unpaired: likewise.
         encoder: likewise.
         conditional: whether a system that needs at least two classes is to be trained.
         progress: likewise.
@@ -155,8 +162,8 @@ def check(
     from mulligan.data.examine import examine
 
     open_it = partial(
-        open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, encoder=encoder,
-        progress=progress,
+        open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, unpaired=unpaired,
+        encoder=encoder, progress=progress,
     )  # fmt: skip
     return examine(spec, open_it, conditional=conditional, progress=progress)
 

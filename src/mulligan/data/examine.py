@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mulligan.data import Progress, names
+from mulligan.data.layout import find_layout
 from mulligan.data.opening import locate
 from mulligan.data.source import Source, content_keys
 from mulligan.signals import Signal
@@ -34,6 +35,7 @@ class Report:
     Attributes:
         source: its name.
         kind: what x is, as a Signal says it.
+        layout: of a folder that is made for going from one kind of image to another.
         counts: of each split, and "total".
         sizes: the most frequent original sizes of images, "640 x 480", and how often.
         aspect: width over height: smallest, median, largest; empty for points.
@@ -50,6 +52,7 @@ class Report:
 
     source: str
     kind: str = ""
+    layout: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     aspect: list[float] = field(default_factory=list)
@@ -75,6 +78,7 @@ class Report:
         """The report for people, a line each."""
         rows = [
             ("source", f"{self.source}, {self.kind}" if self.kind else self.source),
+            ("layout", self.layout),
             ("counts", ", ".join(f"{k} {n:,}" for k, n in self.counts.items())),
             ("sizes", _most(self.sizes)),
             ("aspect", "{0:.2f} to {2:.2f}, median {1:.2f}".format(*self.aspect) if self.aspect else ""),
@@ -116,6 +120,7 @@ def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, p
         report.problems.append(str(error))
         return report
     _describe(report, source)
+    _layout(report, spec)
     _find_duplicates(report, source, progress)
     _classes(report, source, conditional)
     _conditions(report, source)
@@ -131,6 +136,13 @@ def _describe(report: Report, source: Source) -> None:
     report.sizes, report.modes = facts.get("sizes", {}), facts.get("modes", {})
     report.aspect, report.unreadable = facts.get("aspect", []), facts.get("unreadable", {})
     report.notes = list(source.notes)
+
+
+def _layout(report: Report, spec: str) -> None:
+    if spec in names() or not (path := locate(spec)).is_dir():
+        return
+    found = find_layout(path, spec)
+    report.layout = f"{found.words} (--pair {found.pair})" if found else ""
 
 
 # --- classes ------------------------------------------------------------------------------------------------
@@ -187,8 +199,8 @@ def _warn_of(report: Report, rows: torch.Tensor, have: str, mend: str) -> None:
 
 
 def _find_duplicates(report: Report, source: Source, progress: Progress | None) -> None:
-    if "features" in source.signals:
-        return  # what goes with many features is there many times
+    if {"features", "input"} & source.signals.keys():
+        return  # what goes with many features, or inputs, is there many times
     keys: list[bytes] = []
     hashes: list[Array] = []
     thumbs: list[Array] = []
@@ -289,6 +301,9 @@ def _judge(report: Report, source: Source) -> None:
         report.warnings.append(f"{report.exact_duplicates:,} of {n:,} {what} are exact duplicates: take them out")
     if (report.near_duplicates or 0) > MANY_DUPLICATES * n:
         report.warnings.append(f"{report.near_duplicates:,} of {n:,} images are near duplicates of others")
+    for what, why in (("single", "have no partner"), ("unequal", "differ in shape from their partner")):
+        if found := source.facts.get(what):
+            report.warnings.append(f"{len(found):,} images {why} and are left out")
     if report.unreadable:
         total = n + len(report.unreadable)
         report.warnings.append(f"{len(report.unreadable)} of {total:,} files cannot be read and are skipped")

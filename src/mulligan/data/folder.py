@@ -6,6 +6,7 @@ What the user wrote about the images (annotations.py) is read at each opening, b
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from mulligan.data.annotations import COLUMNS, Annotations, read_annotations
 from mulligan.data.images import SUFFIXES, UnreadableError, header, is_grey, load, quiet, shown
 from mulligan.data.source import (
     DataCard,
+    Files,
     Source,
     array_splits,
     content_keys,
@@ -34,16 +36,28 @@ MAX_FILES = 1_000_000
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
+SPLIT_OF = rf"({'|'.join(sorted(SPLIT_NAMES))})[ _-]?(.+)"  # trainA
 SKIPPED = ("__MACOSX",)
-FORM = 2  # of the cached files; another form, another cache entry
+FORM = 3  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
 
 
 def open_folder(
-    root: Path, *, name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None = None
+    root: Path,
+    *,
+    name: str,
+    size: int | None,
+    fit: Fit,
+    alpha: bool,
+    maps: bool = False,
+    beside: str | None = None,
+    progress: Progress | None = None,
 ) -> Source:
     """x: (N, C, size, size) in [-1, 1]; C is 1 if no image has colour, 4 with alpha, else 3; y: the class, which is
     its folder or what labels.csv says; tags and text where tags.csv and captions.csv say them.
+
+    `maps`: images of few flat colours keep those colours. `beside`: each file holds two images, and of its halves,
+    "left:right" or "right:left", the first is `input` and the second x.
 
     Raises:
         ValueError: no two readable images, an image beyond the limits, annotations that do not match the images, or a
@@ -51,10 +65,21 @@ def open_folder(
     """
     listing = find(root, name)
     said = read_annotations(root, [file.relative for file in listing.files])
-    make = partial(_make, listing, size=size, fit=fit, alpha=alpha, progress=progress)
-    family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, size, fit, alpha)).encode()])}-"
-    load = partial(_load, root=root, listing=listing, said=said)
+    form = Form(size, fit, alpha, maps, beside is not None)
+    make = partial(_make, listing, form=form, progress=progress)
+    family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, form)).encode()])}-"
+    load = partial(_load, root=root, listing=listing, said=said, beside=beside)
     return cache.opened(family + listing.key(), make, load, family=family)
+
+
+class Form(NamedTuple):
+    """How files become arrays: see `open_folder`."""
+
+    size: int | None
+    fit: Fit
+    alpha: bool
+    maps: bool
+    beside: bool
 
 
 def default_size(short_side: float) -> int:
@@ -83,7 +108,18 @@ class Listing:
     name: str
     files: list[Found] = field(default_factory=list)
     classes: tuple[str, ...] = ()
+    depth: int | None = None  # of the part of a path that names the class
     notes: list[str] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Of each file, apart from its class and suffix."""
+        found = []
+        for file in self.files:
+            parts = file.relative.rpartition(".")[0].split("/")
+            if self.depth is not None:  # of trainA and trainB what is the same stays
+                parts[self.depth] = parts[self.depth].removesuffix(self.classes[file.label])
+            found.append("/".join(parts))
+        return found
 
     def key(self) -> str:
         """Changes when a file comes, goes or changes."""
@@ -104,11 +140,12 @@ def find(root: Path, name: str) -> Listing:
     if len(paths) < 2:
         raise Mistake(f"{name} {_too_few(len(paths), others)}")
     parts = [path.relative_to(root).parts for path in paths]
-    depth = _class_depth(parts, listing.notes)
-    listing.classes = tuple(sorted({p[depth] for p in parts})) if depth is not None else ()
+    depth = listing.depth = _class_depth(parts, listing.notes)
+    named = _classes({p[depth] for p in parts}, listing.notes) if depth is not None else {}
+    listing.classes = tuple(sorted(set(named.values())))
     numbers = {c: i for i, c in enumerate(listing.classes)}
     for path, part in zip(paths, parts, strict=True):
-        label = numbers[part[depth]] if depth is not None else -1
+        label = numbers[named[part[depth]]] if depth is not None else -1
         stat = path.stat()
         listing.files.append(Found(path, "/".join(part), label, stat.st_size, stat.st_mtime_ns))
     if others:
@@ -166,6 +203,15 @@ def _class_depth(parts: list[tuple[str, ...]], notes: list[str]) -> int | None:
         depth += 1
 
 
+def _classes(folders: set[str], notes: list[str]) -> dict[str, str]:
+    """The class of each folder: its name, or of trainA, trainB, testA ... what follows the split's."""
+    found = {f: m.group(2) for f in folders if (m := re.fullmatch(SPLIT_OF, f, re.IGNORECASE))}
+    if len(found) < len(folders) or len(set(found.values())) < 2:
+        return {f: f for f in folders}
+    notes.append(f"Pooled: {', '.join(sorted(folders))}; mulligan splits by content itself.")
+    return found
+
+
 def _bytes(path: str | Path) -> bytes:
     return os.fsencode(path)
 
@@ -179,6 +225,7 @@ class Headers:
 
     good: list[Found] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    size: dict[str, tuple[int, int]] = field(default_factory=dict)  # by the file's name
     modes: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
@@ -207,28 +254,29 @@ def read_headers(files: list[Found]) -> Headers:
             continue
         found.good.append(file)
         found.sizes.append((w, h))
+        found.size[file.relative] = (w, h)
         found.modes[mode] += 1
     return found
 
 
-def _make(
-    listing: Listing, place: Path, *, size: int | None, fit: Fit, alpha: bool, progress: Progress | None
-) -> dict[str, Any]:
+def _make(listing: Listing, place: Path, *, form: Form, progress: Progress | None) -> dict[str, Any]:
     """Fill a cache entry: x.npy, of which file each image is, split.npy; returns its meta.json."""
     with quiet():
         heads = read_headers(listing.files)
         _enough(len(heads.good), listing.name, heads.unreadable)
-        side = size or default_size(float(np.median([min(s) for s in heads.sizes])))
-        decode = partial(_decode, size=side, fit=fit, alpha=alpha)
-        written, grey = _write_images(place / "x.npy", heads, decode, side, 4 if alpha else 3, progress)
+        side = form.size or default_size(float(np.median([min(s) for s in heads.sizes])))
+        decode = partial(_decode, form=form._replace(size=side))
+        channels = (4 if form.alpha else 3) * (2 if form.beside else 1)
+        written, grey = _write_images(place / "x.npy", heads, decode, side, channels, progress)
     _enough(len(written), listing.name, heads.unreadable)
-    if all(grey) and not alpha:
+    if all(grey) and not form.alpha and not form.beside:
         _to_grey(place / "x.npy")
     x = np.load(place / "x.npy", mmap_mode="r")
     keys = content_keys(x)
     split, few = split_by_content(keys)
     number = {file: i for i, file in enumerate(listing.files)}
     np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
+    np.save(place / "sizes.npy", np.array([heads.size[file.relative] for file in written], np.int64))
     np.save(place / "split.npy", split)
     labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
     return {
@@ -237,15 +285,16 @@ def _make(
         "unreadable": heads.unreadable,
         "n_grey": int(sum(grey)),
         "notes": few,
-        "chosen": size is None,
-        "fit": fit,
+        "chosen": form.size is None,
+        "fit": form.fit,
         "facts": heads.facts(),
     }
 
 
-def _decode(file: Found, *, size: int, fit: Fit, alpha: bool) -> Array | UnreadableError:
+def _decode(file: Found, *, form: Form) -> Array | UnreadableError:
+    assert form.size is not None
     try:
-        return load(file.path, size=size, fit=fit, alpha=alpha)
+        return load(file.path, **form._asdict())
     except UnreadableError as error:
         return error
 
@@ -296,14 +345,19 @@ def _to_grey(path: Path) -> None:
 # --- opening ------------------------------------------------------------------------------------------------
 
 
-def _load(place: Path, root: Path, listing: Listing, said: Annotations) -> Source:
+def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: str | None) -> Source:
     meta = cache.meta(place)
+    sizes = np.load(place / "sizes.npy", allow_pickle=False)
     x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
     files = np.load(place / "files.npy", allow_pickle=False)
     split = np.load(place / "split.npy", allow_pickle=False)
-    if not len(x) == len(files) == len(split):
+    if not len(x) == len(files) == len(split) == len(sizes):
         raise Mistake("the parts of the cache entry differ in length")
-    arrays, signals = {"x": x}, {"x": Signal("image", tuple(x.shape[1:]))}
+    arrays = {"x": x}
+    if beside:
+        left, right = np.split(x, 2, 1)
+        arrays = {"x": right, "input": left} if beside == "left:right" else {"x": left, "input": right}
+    signals = {key: Signal("image", tuple(array.shape[1:])) for key, array in arrays.items()}
     notes = [*listing.notes, *said.notes]
     if listing.classes and "y" not in said.arrays:
         arrays["y"] = np.array([listing.files[i].label for i in files], np.int64)
@@ -314,6 +368,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations) -> Sourc
     arrays |= {key: array[files] for key, array in said.arrays.items()}
     signals |= said.signals
     name = shown(root.resolve().name)
+    names = listing.names() if "y" not in said.arrays else []
     return Source(
         name=name,
         signals=signals,
@@ -327,6 +382,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations) -> Sourc
             "n_grey": meta["n_grey"],
             "size": x.shape[2],
         },
+        files=Files(tuple(names[i] for i in files), sizes) if names else None,
     )
 
 

@@ -19,6 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
 MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
+MAP_COLOURS = 256  # at most, of a map of labels
 Array = npt.NDArray[Any]
 
 
@@ -49,8 +50,16 @@ def header(path: Path) -> tuple[int, int, str]:
         return image.width, image.height, image.mode
 
 
-def load(path: Path, *, size: int, fit: Fit, alpha: bool) -> Array:
+def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, beside: bool = False) -> Array:
     """The image (its first frame) as uint8 (C, size, size), C = 4 with alpha, else 3.
+
+    Args:
+        path: of the file.
+        size: of the square's side.
+        fit: how the image becomes a square.
+        alpha: whether transparency is kept.
+        maps: an image of at most 256 colours keeps them: no two are mixed.
+        beside: the file holds two images side by side, which are returned one behind the other, (2C, size, size).
 
     Raises:
         UnreadableError: not an image, or cut short.
@@ -58,7 +67,9 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool) -> Array:
     """
     with _opened(path) as image:
         try:
-            return planes(resize(flat(image, alpha), size, fit))
+            whole = flat(image, alpha)
+            parts = halved(whole) if beside else [whole]
+            return np.concatenate([planes(resize(part, size, fit, flat=maps and few(part))) for part in parts])
         except Exception as error:  # a broken file raises OSError, SyntaxError, struct.error, EOFError ...
             raise UnreadableError(_why(error)) from error
 
@@ -127,34 +138,50 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
-def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """A square of side `size`: Lanczos (antialiased) where it shrinks, bicubic where it grows.
+def halved(image: Image.Image) -> list[Image.Image]:
+    """The left and the right half."""
+    middle = image.width // 2
+    return [image.crop((left, 0, left + middle, image.height)) for left in (0, image.width - middle)]
+
+
+def few(image: Image.Image) -> bool:
+    """Whether an image has so few colours that it is a map of labels."""
+    return image.getcolors(MAP_COLOURS) is not None
+
+
+def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Image.Image:
+    """A square of side `size`: Lanczos (antialiased) where it shrinks, bicubic where it grows; where its colours are
+    `flat`, the nearest pixel.
 
     Pillow multiplies colours by alpha before it resizes, so transparent colours do not bleed.
     """
     w, h = image.size
     if fit == "pad":
-        return _padded(image, size)
+        return _padded(image, size, flat)
     side = min(w, h)
     left, top = (w - side) / 2, (h - side) / 2
     box = (0.0, 0.0, float(w), float(h)) if fit == "stretch" else (left, top, left + side, top + side)
-    return _scaled(image, (size, size), box)
+    return _scaled(image, (size, size), box, flat)
 
 
-def _padded(image: Image.Image, size: int) -> Image.Image:
+def _padded(image: Image.Image, size: int, flat: bool) -> Image.Image:
     w, h = image.size
     scale = size / max(w, h)
     inner = (max(1, round(w * scale)), max(1, round(h * scale)))
-    picture = _scaled(image, inner, (0.0, 0.0, float(w), float(h)))
+    picture = _scaled(image, inner, (0.0, 0.0, float(w), float(h)), flat)
     fill = (255, 255, 255, 0) if image.mode == "RGBA" else "white"
     canvas = Image.new(image.mode, (size, size), fill)
     canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
     return canvas
 
 
-def _scaled(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
+def _scaled(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float], flat: bool
+) -> Image.Image:
     shrinks = size[0] < box[2] - box[0] or size[1] < box[3] - box[1]
     method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    if flat:
+        method = Image.Resampling.NEAREST
     return image.resize(size, method, box=box)
 
 

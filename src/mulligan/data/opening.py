@@ -14,11 +14,13 @@ from mulligan.data import Encoder, Fit, Progress, cache, names, tasks
 from mulligan.data.encoder import encoded
 from mulligan.data.pair import paired
 from mulligan.data.source import Head, Source, fingerprint
+from mulligan.data.unpaired import halves
 from mulligan.errors import Mistake
 from mulligan.networks import minilm
 
 MIN_SIZE, MAX_SIZE = 4, 2048
 MIN_LIMIT = 2
+BESIDE = ("left:right", "right:left")  # pairs in one file
 ARRAY_SUFFIXES = (".npy", ".npz", ".csv", ".tsv")
 
 
@@ -31,26 +33,33 @@ def open_any(
     limit: int | None,
     task: str | None,
     pair: str | None,
+    unpaired: bool | None,
     encoder: Encoder,
     progress: Progress | None,
 ) -> Source:
     """See `mulligan.data.open_source`."""
     _check_options(size, fit, limit, encoder)
-    if task is not None and pair is not None:
-        raise Mistake(f"--task {task} and --pair {pair}: both name the domains; give one of them")
     if task is not None:
         tasks.check(task)  # before a folder is decoded
+        if pair is not None and task != "labels":
+            raise Mistake(f"--task {task} and --pair {pair}: both name the domains; give one of them")
     if encoder == "minilm":
         minilm.check()
-    open_it = _built_in if spec in names() else _of_the_user
-    source = open_it(spec, size, fit, alpha, progress)
+    beside = pair if pair in BESIDE else None
+    if spec in names():
+        _no_halves(spec, beside)
+        source = _built_in(spec, size, fit, alpha, progress)
+    else:
+        source = _of_the_user(spec, size, fit, alpha, task == "labels", beside, progress)
     if encoder == "minilm":
         source = encoded(source, progress)
-    if limit is not None:
-        source = limited(source, limit)
+    if pair is not None and beside is None:
+        source = paired(source, pair, unpaired)
     if task is not None:
-        return tasks.derive(task, source, progress)
-    return source if pair is None else paired(source, pair)
+        source = tasks.derive(task, source, progress)
+    if unpaired and "input" in source.signals:
+        source = halves(source, "--unpaired")
+    return source if limit is None else limited(source, limit)
 
 
 def limited(source: Source, n: int) -> Source:
@@ -70,13 +79,19 @@ def limited(source: Source, n: int) -> Source:
     )
 
 
-def _of_the_user(spec: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
+def _of_the_user(
+    spec: str, size: int | None, fit: Fit, alpha: bool, maps: bool, beside: str | None, progress: Progress | None
+) -> Source:
     path = locate(spec)
     if path.is_dir():
         from mulligan.data.folder import open_folder
 
-        return open_folder(path, name=spec, size=size, fit=fit, alpha=alpha, progress=progress)
+        return open_folder(
+            path, name=spec, size=size, fit=fit, alpha=alpha, maps=maps, beside=beside, progress=progress
+        )
     from mulligan.data.points import open_file
+
+    _no_halves(spec, beside)
 
     source = open_file(path, name=spec, size=size, fit=fit)
     if source.signals["x"].kind == "points":
@@ -104,6 +119,11 @@ def locate(spec: str) -> Path:
     if path.is_file() and path.suffix.lower() not in ARRAY_SUFFIXES:
         raise Mistake(f"{spec} is a file of no known kind: give {_kinds()}")
     return path
+
+
+def _no_halves(spec: str, beside: str | None) -> None:
+    if beside is not None:
+        raise Mistake(f"--pair {beside}: {spec} is no folder of images, whose halves could be pairs; leave it out")
 
 
 def _kinds() -> str:

@@ -1,25 +1,51 @@
-"""`--pair A:B`: two classes, or two tags, as two unpaired domains."""
+"""`--pair A:B`: two classes, or two tags, from the first to the second: as pairs where files of two classes have equal
+names, else as two unpaired domains.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
 from mulligan.config import nearest
-from mulligan.data.source import Array, Source, Split
-from mulligan.data.unpaired import Domains, columns, unpaired
+from mulligan.data.images import shown
+from mulligan.data.source import (
+    Array,
+    ArraySplit,
+    Files,
+    Source,
+    Split,
+    content_keys,
+    fingerprint,
+    rows_of,
+    split_by_content,
+    to_tensor,
+)  # fmt: skip
+from mulligan.data.unpaired import Domains, columns, halves, unpaired
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
+SAME_SHAPE = 0.02  # by which the width over height of partners may differ: sizes are rounded
+NAMED = 3  # files in a message
 
 
-def paired(source: Source, pair: str) -> Source:
-    """x: images of the first class or tag, x2: of the second. What is in both, two tags that agree, is in neither.
+def paired(source: Source, pair: str, apart: bool | None = None) -> Source:
+    """From the first class or tag to the second: x is of the second.
+
+    Args:
+        source: of images.
+        pair: A:B.
+        apart: False: as pairs, `input` beside x, of the files of two classes that have equal names. True: as two
+            domains, x2 beside x. None: as pairs if there are any.
 
     Raises:
-        ValueError: the pair is not two, or the source lacks one of them, or classes and tags altogether.
+        ValueError: the pair is not two, or the source lacks one of them, or classes and tags altogether; pairs are
+            asked for and no file has a partner, or partners are of unequal shape.
     """
     flag = f"--pair {pair}"
     first, colon, second = (word.strip() for word in pair.partition(":"))
@@ -33,10 +59,134 @@ def paired(source: Source, pair: str) -> Source:
     a, b = (find(word, source.signals[key], f"{flag}: {source.name}") for word in (first, second))
     if a == b:
         raise Mistake(f"{flag}: both are {first}; name two that differ")
+    if key == "y" and source.files is not None:
+        partners = Partners.of(source, a, b)
+        if len(partners.both) or apart is False:
+            found = partners.source(source, flag, (first, second))
+            return halves(found, flag) if apart else found
+    if apart is False:
+        mend = "which are pairs where the files in two folders have equal names; or train a system that needs none"
+        raise Mistake(f"{flag}: {source.name} does not say which images belong together, {mend}")
     # the class is the same for all of a domain; tags still tell its samples apart
-    derived = unpaired(source, flag, (first, second), partial(_rows, key=key, a=a, b=b), without=("y",))
-    derived.digits = source.digits and source.signals["x"].shape[0] == 1  # with three, few of 1,000 modes are left
-    return derived
+    choose = partial(_rows, key=key, a=b, b=a)
+    derived = unpaired(source, flag, (second, first), choose, without=("y",))
+    # with three channels, few of 1,000 modes are left
+    return replace(derived, digits=source.digits and source.signals["x"].shape[0] == 1, files=None)
+
+
+# --- partners ---------------------------------------------------------------------------------------------------
+
+
+class Pairs(Split):
+    """Rows of arrays two by two: x and whatever else is known of it, and `input`, the x of its partner."""
+
+    def __init__(self, arrays: dict[str, Array], both: Array) -> None:
+        self.arrays, self.both = arrays, both
+
+    def __len__(self) -> int:
+        return len(self.both)
+
+    def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        first, second = self.both[index].T
+        rows = {key: to_tensor(array[second]) for key, array in self.arrays.items()}
+        return {**rows, "input": to_tensor(self.arrays["x"][first])}
+
+
+class Partners:
+    """Which files of two classes belong together.
+
+    Attributes:
+        both: int (N, 2), rows of partners of the same shape, of the first class and of the second.
+        single: names of files of either class without a partner.
+        unequal: names of partners that differ in shape, with both sizes.
+    """
+
+    def __init__(self, files: Files, y: Array, a: int, b: int) -> None:
+        self.counts = [int((y == label).sum()) for label in (a, b)]
+        rows = [{files.names[i]: i for i in np.flatnonzero(y == label)} for label in (a, b)]
+        self.single = sorted(rows[0].keys() ^ rows[1].keys())
+        self.unequal: dict[str, str] = {}
+        both = []
+        for name in sorted(rows[0].keys() & rows[1].keys()):
+            pair = rows[0][name], rows[1][name]
+            (w, h), (w2, h2) = files.sizes[list(pair)].tolist()
+            if abs(w * h2 / (h * w2) - 1) > SAME_SHAPE:
+                self.unequal[name] = f"{w} x {h} and {w2} x {h2}"
+            else:
+                both.append(pair)
+        self.both = np.array(both, np.int64).reshape(-1, 2)
+
+    @classmethod
+    def of(cls, source: Source, a: int, b: int) -> Partners:
+        assert source.files is not None and isinstance(source.train, ArraySplit)
+        return cls(source.files, source.train.arrays["y"], a, b)
+
+    def source(self, source: Source, flag: str, names: tuple[str, str]) -> Source:
+        """The pairs, in the splits of their images, or if those of partners differ, by the content of both.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if len(self.both) < 2:
+            raise Mistake(f"{flag}: {self._none(names)}")
+        assert isinstance(source.train, ArraySplit)
+        arrays = {key: array for key, array in source.train.arrays.items() if key != "y"}
+        split = self._split(source, arrays["x"])
+        splits = {name: Pairs(arrays, self.both[index]) for name, index in rows_of(split).items()}
+        signals = {key: signal for key, signal in source.signals.items() if key != "y"}
+        return replace(
+            source,
+            signals={**signals, "input": signals["x"]},
+            train=splits["train"],
+            held_out=splits["held_out"],
+            test=splits["test"],
+            fingerprint=fingerprint([source.fingerprint.encode(), flag.encode(), self.both.tobytes()]),
+            notes=[*source.notes, *self._notes(flag, names)],
+            facts={**source.facts, "pair": (names[1], names[0]), "single": self.single, "unequal": self.unequal},
+            digits=False,
+            files=None,
+        )
+
+    def _split(self, source: Source, x: Array) -> Array:
+        """For each pair 0 (train), 1 (held_out) or 2 (test)."""
+        place = np.full(len(x), -1)
+        for number, split in enumerate(source.splits.values()):
+            assert isinstance(split, ArraySplit)
+            place[split.rows] = number
+        first, second = place[self.both].T
+        if (first == second).all() and set(first) == {0, 1, 2}:
+            found: Array = first.astype(np.uint8)
+            return found
+        keys = [b"".join(content_keys(x[pair])) for pair in self.both]
+        # hashed once more: a key's first bytes decide, and they must not be those of one image alone
+        return split_by_content(content_keys(np.array([np.frombuffer(key, np.uint8) for key in keys])))[0]
+
+    def _notes(self, flag: str, names: tuple[str, str]) -> list[str]:
+        notes = [f"{len(self.both):,} pairs, from {names[0]} to {names[1]} ({flag})."]
+        if self.single:
+            notes.append(f"{len(self.single):,} files have no partner and are left out: {_some(self.single)}.")
+        if self.unequal:
+            told = [f"{name} ({sizes})" for name, sizes in self.unequal.items()]
+            notes.append(f"{len(told):,} partners are of unequal shape and are left out: {_some(told)}.")
+        return notes
+
+    def _none(self, names: tuple[str, str]) -> str:
+        if self.unequal:
+            name, sizes = next(iter(self.unequal.items()))
+            return f"partners are of unequal shape: {shown(name)} is {sizes}; bring them to the same width over height"
+        counts = " and ".join(f"{n:,} of {name}" for n, name in zip(self.counts, names, strict=True))
+        return (
+            f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({_some(self.single)} have "
+            "none); name partners alike, or train a system that needs no pairs"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(shown, names[:NAMED])) + more
+
+
+# --- classes and tags -------------------------------------------------------------------------------------------
 
 
 def _rows(split: Split, *, key: str, a: int, b: int) -> Domains:

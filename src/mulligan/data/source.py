@@ -118,6 +118,19 @@ def to_tensor(rows: Array) -> Tensor:
     return tensor
 
 
+@dataclass(frozen=True)
+class Files:
+    """Of each row of a source's arrays, what its file says.
+
+    Attributes:
+        names: apart from the class and the suffix: images of two classes with the same name are partners.
+        sizes: int (N, 2), width and height of the original.
+    """
+
+    names: tuple[str, ...]
+    sizes: Array
+
+
 @dataclass(kw_only=True)
 class Source:
     """A data set, open.
@@ -134,6 +147,7 @@ class Source:
         facts: what opening learned about the originals (sizes, modes, unreadable files), for `data check`.
         unseen: combinations of tags that test has and training never shows.
         digits: each channel is a digit of MNIST, which the digit judge can read.
+        files: what the rows of the arrays behind the splits were read from, where that is files.
     """
 
     name: str
@@ -147,6 +161,7 @@ class Source:
     facts: dict[str, Any] = field(default_factory=dict)
     unseen: tuple[tuple[str, ...], ...] = ()
     digits: bool = False
+    files: Files | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

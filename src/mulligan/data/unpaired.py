@@ -12,7 +12,6 @@ from torch import Tensor
 from mulligan.data.source import Array, Source, Split, content_keys, fingerprint
 from mulligan.errors import Mistake
 
-Map = Callable[[Tensor], Tensor]
 Domains = tuple[Array, Array]  # the rows of a split that make the first domain, and the second
 LEAST = 2  # samples of a domain in each split
 FETCH = 1000
@@ -30,13 +29,11 @@ class Unpaired(Split):
         domains: their rows.
         keys: that `fetch` returns beside x2.
         seed: of the orders.
-        change: makes x2 (N, C, H, W) of the second domain's images.
+        other: the key of the second domain's images.
     """
 
-    def __init__(
-        self, split: Split, domains: Domains, *, keys: tuple[str, ...], seed: int, change: Map | None = None
-    ) -> None:
-        self.split, self.keys, self.change = split, keys, change
+    def __init__(self, split: Split, domains: Domains, *, keys: tuple[str, ...], seed: int, other: str = "x") -> None:
+        self.split, self.keys, self.other = split, keys, other
         random = np.random.default_rng(seed)
         n = max(map(len, domains))
         self.first, self.second = (_shuffled(rows, n, random) for rows in domains)
@@ -45,8 +42,8 @@ class Unpaired(Split):
         return len(self.first)
 
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        own, other = self.split.fetch(self.first[index]), self.split.fetch(self.second[index])["x"]
-        return {**{key: own[key] for key in self.keys}, "x2": other if self.change is None else self.change(other)}
+        own, other = self.split.fetch(self.first[index]), self.split.fetch(self.second[index])[self.other]
+        return {**{key: own[key] for key in self.keys}, "x2": other}
 
     def labels(self) -> Array | None:
         y = self.split.labels() if "y" in self.keys else None
@@ -66,7 +63,7 @@ def unpaired(
     choose: Callable[[Split], Domains],
     *,
     without: tuple[str, ...] = (),
-    change: Map | None = None,
+    other: str = "x",
 ) -> Source:
     """The source as two domains.
 
@@ -76,7 +73,7 @@ def unpaired(
         names: of the domains.
         choose: the rows of each domain in a split.
         without: signals that mean nothing any more.
-        change: makes x2 of the second domain's images.
+        other: the key of the second domain's images.
 
     Raises:
         ValueError: it holds no images, or a domain has too few samples.
@@ -91,14 +88,14 @@ def unpaired(
                 what = f"of {name} {source.name} has {len(rows)} samples in {split}"
                 raise Mistake(f"{flag}: {what}, at least {LEAST} are needed; add data")
     splits = {
-        name: Unpaired(source.splits[name], domains, keys=tuple(signals), seed=SEEDS[name], change=change)
+        name: Unpaired(source.splits[name], domains, keys=tuple(signals), seed=SEEDS[name], other=other)
         for name, domains in chosen.items()
     }
     counts = [len(rows) for rows in chosen["train"]]
     told = " and ".join(f"{n:,} of {name}" for n, name in zip(counts, names, strict=True))
     return replace(
         source,
-        signals={**signals, "x2": signals["x"]},
+        signals={**signals, "x2": source.signals[other]},
         train=splits["train"],
         held_out=splits["held_out"],
         test=splits["test"],
@@ -108,11 +105,11 @@ def unpaired(
     )
 
 
-def halves(source: Source, task: str, change: Map) -> Source:
-    """Half of the images as they are, the other half through a known map alone: nothing is seen both ways."""
-    names = ("images as they are", f"images as {task}")
-    derived = unpaired(source, f"--task {task}", names, _halved, change=change)
-    card = replace(source.card, changes=f"{source.card.changes}; half of them as {task}".removeprefix("none; "))
+def halves(source: Source, flag: str) -> Source:
+    """Of pairs, x alone of the one half and the input alone of the other, as x2: no pair is seen both ways."""
+    own, made_from = source.facts.get("pair", ("x", "input"))
+    derived = unpaired(source, flag, (own, made_from), _halved, without=("input",), other="input")
+    card = replace(source.card, changes=f"{source.card.changes}; half of them as {made_from}".removeprefix("none; "))
     return replace(derived, card=card)
 
 

@@ -13,3 +13,23 @@ def on_colours(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     if x.shape[1] in (2, 4):
         return torch.cat([change(x[:, :-1]), x[:, -1:]], 1)
     return change(x)
+
+
+def grey(x: Tensor) -> Tensor:
+    """The brightness of images x (N, C, H, W), (N, 1, H, W): ITU-R 601's weights of colours; transparency left out."""
+    if x.shape[1] < 3:
+        return x[:, :1]
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype, device=x.device)
+    return (x[:, :3] * weights[:, None, None]).sum(1, keepdim=True)
+
+
+def palette_of(x: Tensor) -> Tensor:
+    """The colours of images x (N, C, H, W) in [-1, 1], each once: uint8 (K, C)."""
+    levels = ((x + 1) * 127.5).round().to(torch.uint8)
+    colours: Tensor = torch.unique(levels.movedim(1, -1).flatten(0, 2), dim=0)
+    return colours
+
+
+def spelled(colours: Tensor) -> list[str]:
+    """Colours, uint8 (K, C), as "#rrggbb"; a grey one has two digits."""
+    return ["#" + "".join(f"{level:02x}" for level in colour) for colour in colours.tolist()]

@@ -1,6 +1,6 @@
 """Tasks by name: what else a batch of a source holds, computed from what it has. A task's name is its file's name here.
 
-A task's file defines `derive(source, progress=None) -> Source`, with signals added.
+A task's file defines `derive(source, progress=None) -> Source`, with signals added: `input` where it makes pairs.
 """
 
 from __future__ import annotations

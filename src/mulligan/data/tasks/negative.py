@@ -1,12 +1,12 @@
-"""Images and the negatives of others: two domains, unpaired (Liu & Tuzel 2016, section 4, "digits and negatives")."""
+"""Negatives of images (Liu & Tuzel 2016, section 4, "digits and negatives")."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from mulligan.data import Progress
+from mulligan.data.computed import computed
 from mulligan.data.source import Source
-from mulligan.data.unpaired import halves
 from mulligan.layers.colours import on_colours
 
 
@@ -16,5 +16,5 @@ def negative(x: Tensor) -> Tensor:
 
 
 def derive(source: Source, progress: Progress | None = None) -> Source:
-    """x: images; x2: the negatives of others."""
-    return halves(source, "negative", negative)
+    """x: images; input: their negatives."""
+    return computed(source, "negative", negative)

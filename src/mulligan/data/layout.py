@@ -1,0 +1,81 @@
+"""How a folder of images lies: whether it is made for going from one kind of image to another, and from which.
+
+Known are the layouts that image-to-image data sets have had since pix2pix and CycleGAN: two folders, with partners of
+equal names or without; `trainA`, `trainB`, `testA` and `testB`; and two images side by side in each file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mulligan.data.folder import Listing, find
+from mulligan.data.images import UnreadableError, header, quiet
+
+LOOKED_AT = 50  # headers that decide whether files hold two images
+WHOLE = 0.01  # by which width over height may miss 2
+# names of what is given and of what is to be made of it
+GIVEN = ("a", "input", "source", "from", "label", "map", "edge", "sketch", "line", "grey", "gray", "bw", "mask", "low")
+WANTED = ("b", "output", "target", "to", "photo", "picture", "image", "colour", "color", "real", "high", "aerial")
+
+
+class Layout(NamedTuple):
+    """What was found.
+
+    Attributes:
+        pair: as `--pair` would name it.
+        words: for people.
+    """
+
+    pair: str
+    words: str
+
+
+def find_layout(root: Path, name: str) -> Layout | None:
+    """How a folder lies; None where it holds one kind of images, or more than two.
+
+    Raises:
+        ValueError: it holds no images.
+    """
+    listing = find(root, name)
+    if len(listing.classes) == 2:
+        return _two_folders(listing)
+    if not listing.classes and _side_by_side(listing):
+        words = "two images side by side in each file; --pair right:left takes them the other way"
+        return Layout("left:right", words)
+    return None
+
+
+def _two_folders(listing: Listing) -> Layout:
+    a, b = _in_order(*listing.classes)
+    names: list[set[str]] = [set(), set()]
+    for file, its in zip(listing.files, listing.names(), strict=True):
+        names[listing.classes.index(a) != file.label].add(its)
+    both = len(names[0] & names[1])
+    partners = f"{both:,} files have a partner of the same name" if both else "no file has a partner of the same name"
+    counts = f"{len(names[0]):,} in {a} and {len(names[1]):,} in {b}"
+    return Layout(f"{a}:{b}", f"two folders, {counts}: {partners}; --pair {b}:{a} takes them the other way")
+
+
+def _in_order(a: str, b: str) -> tuple[str, str]:
+    """Two folders, what is given first: by what their names say, else by the alphabet."""
+
+    def given(name: str) -> int:
+        word = name.lower().rstrip("s")
+        return -(word in GIVEN) + (word in WANTED)
+
+    first, second = sorted((a, b), key=lambda name: (given(name), name))
+    return first, second
+
+
+def _side_by_side(listing: Listing) -> bool:
+    """Whether files are twice as wide as high, all of those that are looked at and can be read."""
+    step = max(1, len(listing.files) // LOOKED_AT)
+    sizes = []
+    with quiet():
+        for file in listing.files[::step]:
+            try:
+                sizes.append(header(file.path)[:2])
+            except UnreadableError:
+                continue
+    return bool(sizes) and all(abs(w / h / 2 - 1) <= WHOLE for w, h in sizes)
