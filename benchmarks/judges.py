@@ -26,8 +26,8 @@ from torch.nn import functional as F
 
 from mulligan.data import open_source
 from mulligan.data.source import Split
+from mulligan.layers.sizes import resized
 from mulligan.metrics import digits, tags
-from mulligan.metrics.features import resized
 
 SEED = 0
 LR = 6e-3

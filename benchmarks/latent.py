@@ -19,9 +19,9 @@ from torch import Tensor
 from mulligan.data import open_source
 from mulligan.data.source import Source
 from mulligan.edit import FARTHEST, Guide, guide, move
+from mulligan.layers.sizes import resized
 from mulligan.metrics import tags
-from mulligan.metrics.features import resized
-from mulligan.metrics.perceptual import FeatureDistance
+from mulligan.networks.perceptual import FeatureDistance
 from mulligan.project import search
 from mulligan.space import Space
 from mulligan.tagger import tag_judge

@@ -24,9 +24,10 @@ from mulligan.data.characters import EYE_COLOURS, HAIR_COLOURS, TAGS
 from mulligan.data.cutouts import SCALE
 from mulligan.data.source import Source, evenly
 from mulligan.data.words import sentence
+from mulligan.layers.sizes import resized
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import share_shown, tags_read
-from mulligan.metrics.features import resized, to_8_bit
+from mulligan.metrics.features import to_8_bit
 from mulligan.sheet import sheet, tile
 from mulligan.systems.mcgan import outside
 from mulligan.tagger import tag_judge

@@ -89,7 +89,7 @@ def signals_of(kind: str) -> dict[str, Signal]:
     mask = Signal("mask", (1, *SHAPES["image"][1:]))
     features = Signal("points", (5,), None)
     conditions = {"y": Signal("label", (), (0, 2)), "tags": tags, "text": text, "features": features}
-    return {"x": x, "x2": x, "background": x, "mask": mask, **conditions}
+    return {"x": x, "x2": x, "input": x, "background": x, "mask": mask, **conditions}
 
 
 def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
@@ -105,7 +105,7 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     mask = uniform((1, *signals["x"].shape[1:]))
     features = torch.randn(n, 5, generator=source)
     y = torch.arange(n) % 3
-    return Memory(x=x, y=y, x2=x2, background=background, mask=mask, tags=tags, text=text, features=features)
+    return Memory(x=x, y=y, x2=x2, input=x2, background=background, mask=mask, tags=tags, text=text, features=features)
 
 
 def told(system: System, n: int) -> dict[str, Tensor]:

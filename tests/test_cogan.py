@@ -94,7 +94,7 @@ def test_the_losses_are_those_of_two_gans_added() -> None:
     for own in ("g", "d"):
         torch.manual_seed(1)
         terms = getattr(s, f"{own}_loss")(batch)
-        s.kept.clear()
+        s.kept.left.clear()
         for i, key in enumerate(("x", "x2")):
             real, fake = s.D(batch[key], i), s.D(fakes[:, i], i)
             expected = (

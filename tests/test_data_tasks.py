@@ -18,7 +18,7 @@ from mulligan.data.tasks import tag_vectors
 from mulligan.data.tasks.dilation import dilation
 from mulligan.data.tasks.negative import negative
 from mulligan.data.unpaired import halves
-from mulligan.metrics import efficientnet
+from mulligan.networks import efficientnet
 from mulligan.signals import Signal
 
 MAPS: dict[str, Callable[[Tensor], Tensor]] = {"dilation": dilation, "negative": negative}

@@ -165,7 +165,7 @@ UPDATES = {
         "model.py",  # a model that only generates learns nothing
         "evaluate.py",
         "metrics/shipped.py",
-        "metrics/efficientnet.py",
+        "networks/efficientnet.py",
         "metrics/inception.py",
         "metrics/features.py",  # likewise judges
         "project.py",  # on the latent

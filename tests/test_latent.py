@@ -25,8 +25,8 @@ from mulligan.data.characters import EYE_COLOURS, TAGS
 from mulligan.edit import parsed
 from mulligan.errors import Mistake
 from mulligan.metrics import probe
-from mulligan.metrics.perceptual import FeatureDistance, PixelDistance
 from mulligan.model import Model
+from mulligan.networks.perceptual import FeatureDistance, PixelDistance
 from mulligan.report.latent import latent as section
 from mulligan.report.record import Record
 from mulligan.space import Space
@@ -144,7 +144,7 @@ def test_the_pixel_distance_has_a_closed_form() -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.metrics.efficientnet.weights_file", lambda: None)
+    monkeypatch.setattr("mulligan.networks.efficientnet.weights_file", lambda: None)
     with pytest.raises(Mistake, match=r"mulligan\[features\].*--pixels"):
         FeatureDistance()
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from mulligan.data import characters
 from mulligan.data.characters import TAGS
+from mulligan.layers.sizes import resized
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import diversity_ratio, share_shown, tags_read
-from mulligan.metrics.features import resized
 
 NEW = range(90_000, 90_200)  # beyond the numbers of any split
 

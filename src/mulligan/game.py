@@ -132,6 +132,34 @@ class Stage:
     shared_batch: bool = False
 
 
+class Kept:
+    """What one turn of a round leaves for a later one of the same round.
+
+    Worth an eighth of a round where G plays first: D need not wait for G's fakes again. What is left over is old by the
+    next round, and in no checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.left: deque[tuple[int, Shown]] = deque()
+
+    def keep(self, images: int, *shown: Tensor) -> None:
+        """Without their graph; `images`: seen by the begin of the round."""
+        self._forget_before(images)
+        self.left.append((images, tuple(part.detach() for part in shown)))
+
+    def take(self, images: int) -> Shown | None:
+        """The first that is left of this round; None where it is used up."""
+        self._forget_before(images)
+        return self.left.popleft()[1] if self.left else None
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def _forget_before(self, images: int) -> None:
+        while self.left and self.left[0][0] != images:
+            self.left.popleft()
+
+
 class System(nn.Module, ABC):
     """One paper's networks and losses.
 
@@ -210,7 +238,7 @@ class Typical(System):
         self.key = condition_key(self, config, signals)
         self.given = (self.key,) if self.key else ()
         self.augment: Augment | None = None
-        self.kept: deque[tuple[int, Shown]] = deque()  # (round's first image, fakes): G has learned from them, D not
+        self.kept = Kept()  # fakes that G has learned from and D not
 
     def augment_d(self, *discriminators: nn.Module) -> None:
         """Let D, or the `discriminators` of a system with several, see augmented images alone while it or G learns, if
@@ -261,24 +289,15 @@ class Typical(System):
         return (self.G(self.latent(len(batch["x"])), *c), *c)
 
     def fake_for_g(self, batch: Batch) -> Shown:
-        """Samples to learn from in G's turn, kept without their graph for D's turn of the same round.
-
-        Worth an eighth of a round: D need not wait for G again. For systems in which G plays before D.
-        """
+        """Samples to learn from in G's turn, kept for D's turn of the same round; where G plays before D."""
         shown = self.fake(batch)
-        self._forget_earlier_rounds()
-        self.kept.append((self.images, tuple(part.detach() for part in shown)))
+        self.kept.keep(self.images, *shown)
         return shown
 
     def fake_for_d(self, batch: Batch) -> Shown:
         """The fakes that G has learned from in this round; fresh ones when D has used them up."""
-        self._forget_earlier_rounds()
-        return self.kept.popleft()[1] if self.kept else self.fake(batch)
-
-    def _forget_earlier_rounds(self) -> None:
-        """What D has left over is old by the next round, and in no checkpoint."""
-        while self.kept and self.kept[0][0] != self.images:
-            self.kept.popleft()
+        kept = self.kept.take(self.images)
+        return self.fake(batch) if kept is None else kept
 
     def vital(self) -> dict[str, float]:
         return {} if self.augment is None else {"augment.p": float(self.augment.p)}

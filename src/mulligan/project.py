@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mulligan.data import images
 from mulligan.errors import Mistake
-from mulligan.metrics.perceptual import FeatureDistance, PixelDistance, between, pixels
 from mulligan.model import Model
+from mulligan.networks.perceptual import FeatureDistance, PixelDistance, between, pixels
 from mulligan.sheet import sheet, tile
 from mulligan.signals import Signal
 from mulligan.space import Space, open_space

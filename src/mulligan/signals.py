@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from mulligan.errors import Mistake
 
 Kind = Literal["image", "points", "label", "tags", "text", "audio", "video", "voxels", "mask", "map"]
+LIGHTNESS = "L"  # the name of a channel that is the brightness of another image, L of CIE Lab
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -30,7 +31,8 @@ class Signal:
         shape: the shape without the batch; None where any size will do (in `needs`).
         range: smallest and largest value, or None for the whole real line.
         rate: samples or frames a second, for audio and video.
-        names: of a label's classes or a points' columns, where known; of tags always; of a text's words from 1 on.
+        names: of a label's classes or a points' columns, where known; of tags always; of a text's words from 1 on; of
+            the colours, "#rrggbb", of an image that is a map of labels, or LIGHTNESS of its channel.
         exclusive: of tags, groups of which at most one is true.
         offset: of points, one number a column; the user's unit is `offset + scale * x`.
         scale: see offset.

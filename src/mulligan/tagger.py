@@ -12,8 +12,10 @@ from torch import Tensor
 from mulligan.data.characters import TAGS
 from mulligan.data.source import Source, Split
 from mulligan.errors import Mistake
+from mulligan.layers.colours import in_colour
+from mulligan.layers.sizes import resized
 from mulligan.metrics import digits, features, probe, tags
-from mulligan.metrics.features import resized, to_8_bit
+from mulligan.metrics.features import to_8_bit
 from mulligan.model import Model
 from mulligan.space import Space
 
@@ -88,7 +90,7 @@ def shipped(model: Model) -> Tagger | None:
 def tag_judge() -> Tagger:
     """Of drawn characters."""
     judge, _ = tags.load_judge()
-    return Tagger("tag judge", TAGS, tags.GROUPS, lambda x: judge(resized(features.in_colour(x), tags.SIDE)))
+    return Tagger("tag judge", TAGS, tags.GROUPS, lambda x: judge(resized(in_colour(x), tags.SIDE)))
 
 
 def digit_judge() -> Tagger:

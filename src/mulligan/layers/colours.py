@@ -33,3 +33,11 @@ def palette_of(x: Tensor) -> Tensor:
 def spelled(colours: Tensor) -> list[str]:
     """Colours, uint8 (K, C), as "#rrggbb"; a grey one has two digits."""
     return ["#" + "".join(f"{level:02x}" for level in colour) for colour in colours.tolist()]
+
+
+def in_colour(x: Tensor) -> Tensor:
+    """Images (N, 1|3|4, H, W) as colour (N, 3, H, W): grey three times, transparency on white."""
+    if x.shape[1] == 4:
+        alpha = (x[:, 3:] + 1) / 2
+        return x[:, :3] * alpha + (1 - alpha)
+    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x

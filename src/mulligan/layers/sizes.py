@@ -1,6 +1,9 @@
-"""How a square image is reached by doublings from a small first map."""
+"""Sides of images: how one is reached by doublings from a small first map, and how images are brought to one."""
 
 from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import interpolate
 
 from mulligan.errors import Mistake
 
@@ -34,3 +37,12 @@ def square(shape: tuple[int | None, ...]) -> tuple[int, int]:
             f"images of {width}x{height} px: this network needs squares; add --size {min(height or 64, width or 64)}"
         )
     return channels, height
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """Images (N, C, size, size), by bicubic interpolation that averages when it shrinks; x itself at that
+    size.
+    """
+    if x.shape[2:] == (size, size):
+        return x
+    return interpolate(x, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)

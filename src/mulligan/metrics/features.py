@@ -15,8 +15,11 @@ from torch.nn import functional as F
 from mulligan.data.characters import TAGS
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
-from mulligan.metrics import digits, efficientnet, inception, tags
+from mulligan.layers.colours import in_colour
+from mulligan.layers.sizes import resized
+from mulligan.metrics import digits, inception, tags
 from mulligan.metrics.agreement import tags_read
+from mulligan.networks import efficientnet
 
 
 class Extractor(ABC):
@@ -228,23 +231,6 @@ def has_characters(source: Source) -> bool:
     """Whether a source holds what the tag judge reads."""
     known = source.signals.get("tags")
     return known is not None and known.names == TAGS and "mask" not in source.signals  # it reads faces on white
-
-
-def in_colour(x: Tensor) -> Tensor:
-    """Images (N, 1|3|4, H, W) as colour (N, 3, H, W): grey three times, transparency on white."""
-    if x.shape[1] == 4:
-        alpha = (x[:, 3:] + 1) / 2
-        return x[:, :3] * alpha + (1 - alpha)
-    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-
-
-def resized(x: Tensor, size: int) -> Tensor:
-    """Images (N, C, size, size), by bicubic interpolation that averages when it shrinks; x itself at that
-    size.
-    """
-    if x.shape[2:] == (size, size):
-        return x
-    return F.interpolate(x, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def to_8_bit(x: Tensor) -> Tensor:

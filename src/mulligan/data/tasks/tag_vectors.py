@@ -23,8 +23,10 @@ from mulligan.data import Progress, cache
 from mulligan.data.source import Array, Source, Split, fingerprint
 from mulligan.data.unpaired import columns
 from mulligan.errors import Mistake
-from mulligan.metrics.efficientnet import EfficientNetLite0, load_efficientnet, weights_file
-from mulligan.metrics.features import file_hash, in_colour, resized
+from mulligan.layers.colours import in_colour
+from mulligan.layers.sizes import resized
+from mulligan.metrics.features import file_hash
+from mulligan.networks.efficientnet import EfficientNetLite0, load_efficientnet, weights_file
 from mulligan.signals import Signal
 
 FLAG = "--task tag_vectors"

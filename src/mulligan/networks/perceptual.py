@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from mulligan.errors import Mistake
-from mulligan.metrics import efficientnet
-from mulligan.metrics.features import in_colour, resized
+from mulligan.layers.colours import in_colour
+from mulligan.layers.sizes import resized
+from mulligan.networks import efficientnet
 
 STAGES = (0, 2, 4, 10)  # blocks that are the last at 1/2, 1/4, 1/8 and 1/16 of the side
 SIDE = 96  # px that the network sees: at 32 its last stage here would be 2 x 2
