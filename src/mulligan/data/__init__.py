@@ -31,6 +31,12 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "licence": "CC BY 4.0",
         "about": "drawn faces tagged with hair colour, eye colour, length and style of hair, glasses",
     },
+    "earth": {
+        "kind": "image 3x64x64, input",
+        "counts": {"train": 4_098, "held_out": 591, "test": 603},
+        "licence": "public domain / public domain / public domain / LGPL-3.0-or-later",
+        "about": "squares of the globe from labels to the aerial picture, or between other layers that --pair names",
+    },
     "emoji": {
         "kind": "image 3x64x64, 9 classes",
         "counts": {"train": 1_521, "held_out": 194, "test": 191},

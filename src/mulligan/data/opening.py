@@ -42,7 +42,7 @@ def open_any(
         tasks.check(task)  # before a folder is decoded
     if encoder == "minilm":
         minilm.check()
-    open_it = _built_in if spec in names() else _of_the_user
+    open_it = partial(_built_in, pair=pair) if spec in names() else _of_the_user
     source = open_it(spec, size, fit, alpha, progress)
     if encoder == "minilm":
         source = encoded(source, progress)
@@ -50,7 +50,7 @@ def open_any(
         source = limited(source, limit)
     if task is not None:
         return tasks.derive(task, source, progress)
-    return source if pair is None else paired(source, pair)
+    return source if pair is None or spec == "earth" else paired(source, pair)  # earth pairs its layers by itself
 
 
 def limited(source: Source, n: int) -> Source:
@@ -154,8 +154,10 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
         raise Mistake(f"--alpha: {spec} holds points, not images; leave it out")
 
 
-def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
-    from mulligan.data import captions, characters, emoji, emoji3, mnist, stacked, toy
+def _built_in(
+    name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None, pair: str | None = None
+) -> Source:
+    from mulligan.data import captions, characters, earth, emoji, emoji3, mnist, stacked, toy
 
     if name in toy.OPEN:
         _no_picture_options(name, size, alpha)
@@ -166,6 +168,8 @@ def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Prog
         return emoji3.open_emoji3(size=size, fit=fit, alpha=alpha, progress=progress)
     if alpha:
         raise Mistake(f"--alpha: {name} has no transparency; leave it out")
+    if name == "earth":
+        return earth.open_earth(size=size, pair=pair, progress=progress)
     if name == "characters":
         return characters.open_characters(size=size, progress=progress)
     if name == "captions":
