@@ -55,6 +55,18 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "licence": "CC BY-SA 3.0",
         "about": "handwritten digits, the whole of MNIST, embedded in the package",
     },
+    "painting": {
+        "kind": "image 3x64x64, x2",
+        "counts": {"train": 8_000, "held_out": 800, "test": 800},
+        "licence": "GPL-2+; test only, not for pictures that are published",
+        "about": "two domains: squares of one painting, and photos of nature, fetched by apt-get",
+    },
+    "photos": {
+        "kind": "image 3x64x64",
+        "counts": {"train": 4_000, "held_out": 500, "test": 500},
+        "licence": "CC0 / public domain / no known restrictions / CC BY 2.0",
+        "about": "crops of thirteen photos that come with scikit-image and scikit-learn",
+    },
     "stacked": {
         "kind": "image 3x28x28, 1000 classes",
         "counts": {"train": 128_000, "held_out": 10_000, "test": 26_000},
@@ -78,6 +90,13 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "counts": {"train": 100_000, "held_out": 10_000, "test": 10_000},
         "licence": "CC0-1.0",
         "about": "twenty-five Gaussians in a square",
+    },
+    "wallpapers": {
+        "kind": "image 3x64x64",
+        "counts": {"train": 8_000, "held_out": 800, "test": 800},
+        "licence": "GPL-2+ (mate) / CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0, by file (lomiri) / CC0, public domain and "
+        "CC BY 2.0",
+        "about": "crops of 32 photos of nature and things, each in one split alone, fetched by apt-get",
     },
 }
 

@@ -157,7 +157,19 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
 def _built_in(
     name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None, pair: str | None = None
 ) -> Source:
-    from mulligan.data import captions, characters, earth, emoji, emoji3, mnist, stacked, toy
+    from mulligan.data import (
+        captions,
+        characters,
+        earth,
+        emoji,
+        emoji3,
+        mnist,
+        painting,
+        photos,
+        stacked,
+        toy,
+        wallpapers,
+    )
 
     if name in toy.OPEN:
         _no_picture_options(name, size, alpha)
@@ -172,6 +184,12 @@ def _built_in(
         return earth.open_earth(size=size, pair=pair, progress=progress)
     if name == "characters":
         return characters.open_characters(size=size, progress=progress)
+    if name == "painting":
+        return painting.open_painting(size=size, progress=progress)
+    if name == "photos":
+        return photos.open_photos(size=size, progress=progress)
+    if name == "wallpapers":
+        return wallpapers.open_wallpapers(size=size, progress=progress)
     if name == "captions":
         return captions.open_captions(size=size, progress=progress)
     return mnist.open_mnist(size=size, fit=fit) if name == "mnist" else stacked.open_stacked(size=size, fit=fit)
