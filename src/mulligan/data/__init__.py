@@ -31,6 +31,12 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "licence": "CC BY 4.0",
         "about": "drawn faces tagged with hair colour, eye colour, length and style of hair, glasses",
     },
+    "earth": {
+        "kind": "image 3x64x64, input",
+        "counts": {"train": 4_098, "held_out": 591, "test": 603},
+        "licence": "public domain / public domain / public domain / LGPL-3.0-or-later",
+        "about": "squares of the globe from labels to the aerial picture, or between other layers that --pair names",
+    },
     "emoji": {
         "kind": "image 3x64x64, 9 classes",
         "counts": {"train": 1_521, "held_out": 194, "test": 191},
@@ -48,6 +54,18 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "counts": {"train": 50_000, "held_out": 10_000, "test": 10_000},
         "licence": "CC BY-SA 3.0",
         "about": "handwritten digits, the whole of MNIST, embedded in the package",
+    },
+    "painting": {
+        "kind": "image 3x64x64, x2",
+        "counts": {"train": 8_000, "held_out": 800, "test": 800},
+        "licence": "GPL-2+; test only, not for pictures that are published",
+        "about": "two domains: squares of one painting, and photos of nature, fetched by apt-get",
+    },
+    "photos": {
+        "kind": "image 3x64x64",
+        "counts": {"train": 4_000, "held_out": 500, "test": 500},
+        "licence": "CC0 / public domain / no known restrictions / CC BY 2.0",
+        "about": "crops of thirteen photos that come with scikit-image and scikit-learn",
     },
     "stacked": {
         "kind": "image 3x28x28, 1000 classes",
@@ -72,6 +90,13 @@ _BUILT_IN: dict[str, dict[str, Any]] = {
         "counts": {"train": 100_000, "held_out": 10_000, "test": 10_000},
         "licence": "CC0-1.0",
         "about": "twenty-five Gaussians in a square",
+    },
+    "wallpapers": {
+        "kind": "image 3x64x64",
+        "counts": {"train": 8_000, "held_out": 800, "test": 800},
+        "licence": "GPL-2+ (mate) / CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0, by file (lomiri) / CC0, public domain and "
+        "CC BY 2.0",
+        "about": "crops of 32 photos of nature and things, each in one split alone, fetched by apt-get",
     },
 }
 

@@ -48,12 +48,12 @@ def open_any(
     beside = pair if pair in BESIDE else None
     if spec in names():
         _no_halves(spec, beside)
-        source = _built_in(spec, size, fit, alpha, progress)
+        source = _built_in(spec, size, fit, alpha, progress, pair)
     else:
         source = _of_the_user(spec, size, fit, alpha, task == "labels", beside, progress)
     if encoder == "minilm":
         source = encoded(source, progress)
-    if pair is not None and beside is None:
+    if pair is not None and "input" not in source.signals:  # halves of files, and earth's layers, are pairs already
         source = paired(source, pair, unpaired)
     if task is not None:
         source = tasks.derive(task, source, progress)
@@ -174,8 +174,22 @@ def _no_picture_options(spec: str, size: int | None, alpha: bool) -> None:
         raise Mistake(f"--alpha: {spec} holds points, not images; leave it out")
 
 
-def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None) -> Source:
-    from mulligan.data import captions, characters, emoji, emoji3, mnist, stacked, toy
+def _built_in(
+    name: str, size: int | None, fit: Fit, alpha: bool, progress: Progress | None, pair: str | None = None
+) -> Source:
+    from mulligan.data import (
+        captions,
+        characters,
+        earth,
+        emoji,
+        emoji3,
+        mnist,
+        painting,
+        photos,
+        stacked,
+        toy,
+        wallpapers,
+    )
 
     if name in toy.OPEN:
         _no_picture_options(name, size, alpha)
@@ -186,8 +200,16 @@ def _built_in(name: str, size: int | None, fit: Fit, alpha: bool, progress: Prog
         return emoji3.open_emoji3(size=size, fit=fit, alpha=alpha, progress=progress)
     if alpha:
         raise Mistake(f"--alpha: {name} has no transparency; leave it out")
+    if name == "earth":
+        return earth.open_earth(size=size, pair=pair, progress=progress)
     if name == "characters":
         return characters.open_characters(size=size, progress=progress)
+    if name == "painting":
+        return painting.open_painting(size=size, progress=progress)
+    if name == "photos":
+        return photos.open_photos(size=size, progress=progress)
+    if name == "wallpapers":
+        return wallpapers.open_wallpapers(size=size, progress=progress)
     if name == "captions":
         return captions.open_captions(size=size, progress=progress)
     return mnist.open_mnist(size=size, fit=fit) if name == "mnist" else stacked.open_stacked(size=size, fit=fit)
