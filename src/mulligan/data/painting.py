@@ -1,7 +1,7 @@
 """A painter's style and photos of nature, as two domains: x are squares of one painting, x2 are crops of photos.
 
-The painting is "Autumn", a wallpaper of KDE's from Debian: test only, not for pictures that are published. It is divided
-into blocks, each block is in one split, and a square lies in one block.
+The painting is "Autumn", a wallpaper of KDE's from Debian: test only, not for pictures that are published. It is
+divided into blocks, each block is in one split, and a square lies in one block.
 """
 
 from __future__ import annotations
