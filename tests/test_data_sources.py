@@ -335,7 +335,7 @@ def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ("spec", "options", "says"),
     [
         ("mnits", {}, "did you mean mnist"),
-        ("qqqq", {}, "there are: captions, characters, density, emoji, emoji3, grid, mnist, ring, stacked"),
+        ("qqqq", {}, "there are: captions, characters, density, earth, emoji, emoji3, grid, mnist, painting, photos,"),
         ("hf:owner/name", {}, "download it and give the folder"),
         ("a\0b", {}, "there is no source"),
         ("./" + 5000 * "a", {}, "no path"),

@@ -98,18 +98,26 @@ def read(pack: Path, place: Path, wanted: tuple[str, ...], source: str) -> dict[
         why = _run([_program("dpkg-deb", source), "--fsys-tarfile", str(pack)], place, SECONDS_UNPACKING, out.fileno())
     if why:
         raise Mistake(f"{source}: dpkg-deb cannot read {pack.name} ({why}): try again")
+    try:
+        found = _unpacked(content, wanted, f"{source}: {pack.name}")
+    except tarfile.TarError as error:
+        raise Mistake(f"{source}: {pack.name} is no archive of files ({error}): try again") from error
+    content.unlink()
+    return found
+
+
+def _unpacked(content: Path, wanted: tuple[str, ...], what: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     n_bytes = 0
     with tarfile.open(content, "r|") as archive:
         for n_files, member in enumerate(archive, 1):
             n_bytes += member.size
             if n_files > MAX_FILES or n_bytes > MAX_BYTES:
-                raise Mistake(f"{source}: {pack.name} unpacks to more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes")
+                raise Mistake(f"{what} unpacks to more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes")
             path = member.name.removeprefix("./")
             file = archive.extractfile(member) if path in wanted and member.isreg() else None
             if file is not None:
                 found[path] = file.read()
-    content.unlink()
     return found
 
 

@@ -133,9 +133,10 @@ def textured_splits(
         end = out.count + n
         # `crops` draws as many photos and places as it is asked for: new ones for each batch of each split
         for seed in count(len(counts) + number, len(counts)):
-            for crop in crops(photos[name], BATCH, size, seed):
-                if out.count < end and texture(crop) >= LEAST:
-                    out.append(crop)
+            kept = [crop for crop in crops(photos[name], BATCH, size, seed) if texture(crop) >= LEAST]
+            assert kept, f"all photos of {name} are flat"
+            for crop in kept[: end - out.count]:
+                out.append(crop)
             if progress is not None:
                 progress("cutting photos", out.count, total)
             if out.count == end:
