@@ -7,32 +7,24 @@ today, on earth. Two trivial ways: the picture of the training pair whose input 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from mulligan.data import open_source
 from mulligan.data.source import Source, evenly
 from mulligan.data.tasks.edges import edges
-from mulligan.data.unpaired import columns
-from mulligan.metrics.features import EfficientNet, to_8_bit
-from mulligan.metrics.frechet import gaussian, gaussian_distance
-from mulligan.metrics.translation import histogram_intersection, l1, sharpness
-from mulligan.sheet import sheet, tile
-from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
+from pairs import COLOURS, FD, SHARP, Judge, N, draw
+from runner import Case, Chart, Contestant, Json, Question, find, main
 from segmenter import Segmenter, share_recovered, train_segmenter
 
 SECONDS = {"earth": 180.0, "emoji": 120.0}
 SIZE = {"earth": 128, "emoji": 64}
 SEEDS = (0, 1, 2)
-N, PICTURES = 400, 6
-L1, SHARP, COLOURS = "L1 distance", "sharpness", "histogram intersection"
-FD, RECOVERED = "FD (EfficientNet-Lite0)", "input recovered"
+PICTURES = 6
+RECOVERED = "input recovered"
 WIDTH: Json = {"g_width": 16, "d_width": 16}
 WAYS: dict[str, Json] = {
     "L1": {"adv_weight": 0.0},
@@ -55,32 +47,12 @@ def opens(name: str) -> Source:
     return open_source(name, size=SIZE[name], task="edges" if name == "emoji" else None)
 
 
-class Judge:
-    """Judges pictures that were made from the inputs of test pairs."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.features = source, EfficientNet()
-        self.rows = source.test.fetch(evenly(source.test, min(N, len(source.test))))
-        self.true = self.rows["x"]
-        self.real = gaussian(self.features(self.true))
-        self.segmenter = reader() if source.name == "earth" else None
-
-    def __call__(self, x: Tensor) -> Metrics:
-        x = to_8_bit(x)
-        if not bool(x.isfinite().all()):
-            return {L1: math.inf, SHARP: 0.0, COLOURS: 0.0, FD: math.inf, RECOVERED: 0.0}
-        return {
-            L1: l1(x, self.true),
-            SHARP: sharpness(x, self.true),
-            COLOURS: sum(histogram_intersection(x, self.true)) / 3,
-            FD: gaussian_distance(self.real, gaussian(self.features(x))),
-            RECOVERED: self.recovered(x),
-        }
-
-    def recovered(self, x: Tensor) -> float:
-        if self.segmenter is None:
-            return lines_found(edges(x), self.rows["input"])
-        return share_recovered(self.segmenter, x, self.rows["input"], self.source.signals["input"].names)
+def judge_of(source: Source) -> Judge:
+    rows = source.test.fetch(evenly(source.test, min(N, len(source.test))))["input"]
+    if source.name != "earth":
+        return Judge(source, **{RECOVERED: lambda x: lines_found(edges(x), rows)})
+    palette = source.signals["input"].names
+    return Judge(source, **{RECOVERED: lambda x: share_recovered(reader(), x, rows, palette)})
 
 
 @cache
@@ -96,29 +68,6 @@ def lines_found(made: Tensor, drawn: Tensor) -> float:
     precision = float((made & near_drawn).sum() / made.sum().clamp(min=1))
     recall = float((drawn & near_made).sum() / drawn.sum())
     return 2 * precision * recall / max(precision + recall, 1e-9)
-
-
-def judge(source: Source) -> Callable[[Contestant], Metrics]:
-    against = Judge(source)
-    return lambda c: against(c.generate(len(against.true)))
-
-
-def references(source: Source) -> dict[str, Metrics]:
-    """Real pictures, of which FD has the floor; and two ways that draw nothing."""
-    against = Judge(source)
-    other = source.held_out.fetch(evenly(source.held_out, len(against.true)))
-    x, given = (torch.cat(list(columns(source.train, key))) for key in ("x", "input"))
-    nearest = torch.cdist(small(against.rows["input"]), small(given)).argmin(1)
-    trivial = {"nearest neighbour": x[nearest], "mean picture": x.mean(0).expand_as(against.true)}
-    scores = {name: against(made) for name, made in trivial.items()}
-    floor = gaussian_distance(against.real, gaussian(against.features(other["x"])))
-    scores["real"] = {FD: floor, RECOVERED: against.recovered(against.true)}
-    return {m: {name: s[m] for name, s in scores.items() if m in s} for m in scores["mean picture"]}
-
-
-def small(x: Tensor) -> Tensor:
-    """Inputs at 16 px, flat."""
-    return torch.nn.functional.adaptive_avg_pool2d(x, 16).flatten(1)
 
 
 def bars(summary: Json) -> list[tuple[str, bool]]:
@@ -138,17 +87,9 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
 
 
 def drawn(contestants: list[Contestant], folder: Path) -> None:
-    """Of the first seed: what was given, what is true, and what each made of it."""
     case = contestants[0].case
-    if case.seed != SEEDS[0]:
-        return
-    rows = contestants[0].source.test.fetch(evenly(contestants[0].source.test, PICTURES))
-    made = {"given": rows["input"], "true": rows["x"]}
-    for c in contestants:
-        with c.shown():
-            made[c.case.name] = c.generate(PICTURES)
-    shown = [[tile(x[i].expand(3, -1, -1), name) for name, x in made.items()] for i in range(PICTURES)]
-    sheet(shown).save(folder / f"image-to-image-{case.data}.png")
+    if case.seed == SEEDS[0]:
+        draw(contestants, PICTURES, folder / f"image-to-image-{case.data}.png")
 
 
 QUESTION = Question(
@@ -161,8 +102,8 @@ QUESTION = Question(
         for way, config in ways.items()
     ),
     opens=opens,
-    judge=judge,
-    references=references,
+    judge=lambda source: judge_of(source).contestant,
+    references=lambda source: judge_of(source).references(),
     charts=(Chart(FD), Chart(SHARP), Chart(COLOURS), Chart(RECOVERED)),
     bars=bars,
     after=drawn,

@@ -46,7 +46,7 @@ def classes(maps: Tensor, palette: tuple[str, ...]) -> Tensor:
 
 
 def train_segmenter(source: Source, epochs: int = EPOCHS) -> Segmenter:
-    """On parts, 64 px, of the source's training pairs: what `input` shows in the colours of its palette, read from x."""
+    """On parts, 64 px, of training pairs: what `input` shows in the colours of its palette, read from x."""
     torch.manual_seed(SEED)
     palette = source.signals["input"].names
     segmenter, n = Segmenter(len(palette)), len(source.train)

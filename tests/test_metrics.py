@@ -21,6 +21,7 @@ from mulligan.metrics.nearest_neighbour import one_nn_error
 from mulligan.metrics.parzen import SIGMAS, log_likelihood, parzen
 from mulligan.metrics.prdc import prdc
 from mulligan.metrics.sliced_wasserstein import _doubled, _patches, patch_distances, pyramid, sliced_wasserstein
+from mulligan.metrics.translation import gradient_energy, histogram_intersection, l1, sharpness
 from mulligan.metrics.wasserstein import wasserstein_1
 
 
@@ -328,6 +329,38 @@ def test_patch_distances_tell_the_scale_of_a_difference() -> None:
 def test_class_shares_sum_to_one() -> None:
     shares = class_shares(torch.tensor([0, 0, 1, 3]), 5)
     assert shares.tolist() == [0.5, 0.25, 0, 0.25, 0]
+
+
+# --- images made from images ---
+
+
+def test_a_blurred_image_has_less_gradient_and_noise_has_more() -> None:
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert sharpness(x, x) == pytest.approx(1)
+    assert sharpness(x / 2, x) == pytest.approx(0.25)
+    assert sharpness(torch.nn.functional.avg_pool2d(x, 3, 1, 1), x) < 0.2
+    assert sharpness(x + torch.randn_like(x), x) > 2
+
+
+def test_the_gradient_energy_of_a_ramp() -> None:
+    """0.1 a pixel across, 0.3 down."""
+    ramp = 0.1 * torch.arange(8.0)[None, :] + 0.3 * torch.arange(8.0)[:, None]
+    assert gradient_energy(ramp[None, None]) == pytest.approx(0.1**2 + 0.3**2, rel=1e-5)
+
+
+def test_histograms_that_are_alike_and_those_that_are_not() -> None:
+    red = torch.tensor([1.0, -1.0, -1.0])[None, :, None, None].expand(2, 3, 8, 8)
+    grey = torch.zeros(2, 3, 8, 8)
+    assert histogram_intersection(red, red) == pytest.approx((1, 1, 1))
+    assert histogram_intersection(red, grey)[1:] == pytest.approx((0, 0))
+    half = torch.cat([red[:1], grey[:1]])
+    assert histogram_intersection(half, red)[1:] == pytest.approx((0.5, 0.5))
+    shuffled = half.flatten(2)[:, :, torch.randperm(64)].view_as(half)
+    assert histogram_intersection(shuffled, half) == pytest.approx((1, 1, 1)), "places do not count"
+
+
+def test_l1_is_a_mean() -> None:
+    assert l1(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), -0.5)) == 0.5
 
 
 def test_there_is_no_inception_score() -> None:

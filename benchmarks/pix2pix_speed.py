@@ -1,0 +1,151 @@
+"""How much faster does pix2pix play than in the loop that people write for it? 128 px, batches of 1 and 4, two threads.
+
+Both play the same networks on the same random pairs, alternately in one process. The usual loop is that of the
+collections: G's turn first, D's weights gathering gradients in it that nobody uses, float32, Adam one tensor at a time,
+losses read each step. It makes its fakes once a round, as ours does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+
+from loop_speed import step
+from mulligan import registry
+from mulligan.charts import number
+from mulligan.data.source import ArraySplit
+from mulligan.loader import Loader
+from mulligan.loop import Loop
+from mulligan.runtime import Runtime
+from mulligan.signals import Signal
+from runner import RESULTS, Json, spread, stamp, wait_passively, write_json
+
+SIZE, WIDTH = 128, 64
+SHAPE = (3, SIZE, SIZE)
+ALTERNATIONS, SECONDS = 7, 6.0  # of each loop at each batch in each alternation, and at least two rounds
+BARS = {1: 1.4, 4: 1.6}
+THEIRS, OURS = "the usual loop", "mulligan's loop, with its moving average"
+Play = Callable[[], None]
+
+
+def pairs() -> ArraySplit:
+    random = np.random.default_rng(0)
+    arrays = {key: random.integers(0, 256, (256, *SHAPE), dtype=np.uint8) for key in ("x", "input")}
+    return ArraySplit(arrays, np.arange(256))
+
+
+def ours(batch: int, data: ArraySplit, precision: str = "auto") -> Loop:
+    kind = registry.load("pix2pix")
+    torch.manual_seed(0)
+    signal = Signal("image", SHAPE)
+    config = kind.Config(batch=batch, g_width=WIDTH, d_width=WIDTH, mirror=False)
+    system = kind(config, {"x": signal, "input": signal})
+    loop = Loop(system, Loader(data, batch, seed=0), Runtime.start("cpu", precision), ema=20_000)
+    loop.enter(0, next(system.stages()))
+    return loop
+
+
+def theirs(batch: int, data: ArraySplit) -> Play:
+    system = ours(batch, data).system
+    G, D = system.G.to(memory_format=torch.contiguous_format), system.D.to(memory_format=torch.contiguous_format)
+    for p in system.parameters():
+        p.requires_grad_(True)
+    of_g, of_d = (torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999)) for net in (G, D))
+    order = np.random.default_rng(0)
+
+    def play() -> None:
+        rows = data.fetch(order.integers(0, len(data), batch))
+        x, y = rows["input"], rows["x"]
+        fake = G(x)
+        judged = D(fake, x)
+        loss = binary_cross_entropy_with_logits(judged, torch.ones_like(judged)) + 100 * l1_loss(fake, y)
+        step(of_g, loss)
+        on_real, on_fake = D(y, x), D(fake.detach(), x)
+        real = binary_cross_entropy_with_logits(on_real, torch.ones_like(on_real))
+        made = binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
+        step(of_d, (real + made) / 2)
+        _ = loss.item(), real.item(), made.item()
+
+    return play
+
+
+def rate(play: Play, seconds: float) -> float:
+    """Rounds a second, after a first that is not counted."""
+    play()
+    rounds, start = 0, time.perf_counter()
+    while rounds < 2 or time.perf_counter() - start < seconds:
+        play()
+        rounds += 1
+    return rounds / (time.perf_counter() - start)
+
+
+def alternate(out: Path, seconds: float) -> None:
+    data = pairs()
+    for i in range(ALTERNATIONS):
+        file = out / "pix2pix_speed" / f"alternation-{i}.json"
+        if file.exists():
+            continue
+        rates: dict[str, dict[str, float]] = {}
+        for batch in BARS:
+            loops: list[tuple[str, Callable[[], Play]]] = [
+                (THEIRS, lambda batch=batch: theirs(batch, data)),  # type: ignore[misc]
+                (OURS, lambda batch=batch: ours(batch, data).play),  # type: ignore[misc]
+            ]
+            # the order turns round, so that none always follows the same
+            found = {name: rate(make(), seconds) for name, make in (loops if i % 2 == 0 else loops[::-1])}
+            rates[str(batch)] = found
+        write_json(file, {"rates": rates, **stamp()})
+        print(f"alternation {i}: {rates}", flush=True)
+
+
+def summarise(out: Path) -> Json:
+    """The ratio is taken within each alternation."""
+    found = [json.loads(f.read_text()) for f in sorted((out / "pix2pix_speed").glob("alternation-*.json"))]
+    batches: Json = {}
+    bars = []
+    for batch, bar in BARS.items():
+        rates = {name: [f["rates"][str(batch)][name] for f in found] for name in (THEIRS, OURS)}
+        ratios = [a / b for a, b in zip(rates[OURS], rates[THEIRS], strict=True)]
+        median = statistics.median(ratios)
+        batches[str(batch)] = {
+            "rounds_per_second": {name: spread(values) for name, values in rates.items()},
+            "ratio": {**spread(ratios), "median": median},
+        }
+        words = f"batch {batch}: rounds/s at least {bar} times the usual loop's: {number(median)}"
+        bars.append({"bar": words, "reached": median >= bar})
+    return {
+        "question": "pix2pix_speed",
+        "asks": "How much faster does pix2pix play than in the loop that people write for it?",
+        "preliminary": len(found) < ALTERNATIONS,
+        "batches": batches,
+        "machines": sorted({f["machine"] for f in found}),
+        "commits": sorted({f["commit"] for f in found}),
+        "threads": found[0]["threads"],
+        "bars": bars,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each loop in each alternation")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    wait_passively()
+    torch.set_num_threads(2)
+    alternate(args.out, args.seconds)
+    summary = summarise(args.out)
+    write_json(args.out / "pix2pix_speed.json", summary)
+    for bar in summary["bars"]:
+        print(f"{'reached' if bar['reached'] else 'MISSED'}: {bar['bar']}")
+
+
+if __name__ == "__main__":
+    main()
