@@ -16,6 +16,7 @@ from PIL import Image
 import digits
 from mulligan import history, registry, timeline, tuned
 from mulligan.data.source import Source
+from mulligan.game import Translator
 from mulligan.judge import PCA, REAL, TRIVIAL, Judge
 from mulligan.metrics.class_shares import class_shares
 from mulligan.metrics.features import Digits, to_8_bit
@@ -33,8 +34,7 @@ SHARE = "FD by the trivial generator's"
 
 def data_of(system: str, data: str) -> str:
     """mnist, or mnist+edges for a system that needs a second domain."""
-    task = needs_task(system)
-    return f"{data}+{task}" if task else data
+    return f"{data}+edges" if needs_task(system) else data
 
 
 def base(data: str) -> str:
@@ -43,8 +43,8 @@ def base(data: str) -> str:
 
 
 def opens(data: str) -> Source:
-    name, _, task = data.partition("+")
-    return open_images(name, SIZE[name], task or None)
+    name, _, edges = data.partition("+")
+    return open_images(name, SIZE[name], "dilation" if edges else None)
 
 
 @cache
@@ -122,9 +122,10 @@ def row(name: str, contestant: Json, metric: str) -> Row:
 
 
 def takes_part(system: str) -> bool:
-    """Whether images, and a domain made from them, are all that it needs."""
-    needs = registry.load(system).needs
-    return set(needs) <= {"x", "x2"} and any(way.kind == "image" for way in needs["x"])
+    """Whether images, and a domain made from them, are all that it needs, and it makes images from nothing."""
+    kind = registry.load(system)
+    images = set(kind.needs) <= {"x", "x2"} and any(way.kind == "image" for way in kind.needs["x"])
+    return images and not issubclass(kind, Translator)
 
 
 QUESTION = Question(

@@ -88,7 +88,8 @@ def signals_of(kind: str) -> dict[str, Signal]:
     tags = Signal("tags", (4,), (0, 1), names=("red", "blue", "long", "short"), exclusive=(("red", "blue"),))
     mask = Signal("mask", (1, *SHAPES["image"][1:]))
     features = Signal("points", (5,), None)
-    conditions = {"y": Signal("label", (), (0, 2)), "tags": tags, "text": text, "features": features}
+    label = Signal("label", (), (0, 2))
+    conditions = {"y": label, "y2": label, "tags": tags, "text": text, "features": features}
     return {"x": x, "x2": x, "input": x, "background": x, "mask": mask, **conditions}
 
 
@@ -105,7 +106,9 @@ def samples_of(signals: dict[str, Signal], n: int = 40) -> Memory:
     mask = uniform((1, *signals["x"].shape[1:]))
     features = torch.randn(n, 5, generator=source)
     y = torch.arange(n) % 3
-    return Memory(x=x, y=y, x2=x2, input=x2, background=background, mask=mask, tags=tags, text=text, features=features)
+    return Memory(
+        x=x, y=y, y2=y, x2=x2, input=x2, background=background, mask=mask, tags=tags, text=text, features=features
+    )
 
 
 def told(system: System, n: int) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ def test_names_are_the_files_and_the_tests_know_all() -> None:
     assert (
         tasks.names()
         == sorted(p.stem for p in folder.glob("[!_]*.py"))
-        == sorted([*MAPS, "colour", "edges", "labels", "paste", "tag_vectors"])
+        == sorted([*MAPS, "colour", "edges", "labels", "on_photos", "paste", "tag_vectors"])
     )
 
 

@@ -114,6 +114,8 @@ def mend(key: str) -> str:
         return "; --data characters --task tag_vectors supplies them"
     if key == "x2":
         return "; add --pair A:B, or --task edges"
+    if key == "y2":
+        return "; --data mnist --task on_photos supplies it"
     if key == "input":
         return "; add --pair A:B, two folders or left:right, or --task edges or colour"
     if key in ("mask", "background"):

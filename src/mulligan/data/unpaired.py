@@ -108,12 +108,12 @@ def unpaired(
 def halves(source: Source, flag: str) -> Source:
     """Of pairs, x alone of the one half and the input alone of the other, as x2: no pair is seen both ways."""
     own, made_from = source.facts.get("pair", ("x", "input"))
-    derived = unpaired(source, flag, (own, made_from), _halved, without=("input",), other="input")
+    derived = unpaired(source, flag, (own, made_from), halved, without=("input",), other="input")
     card = replace(source.card, changes=f"{source.card.changes}; half of them as {made_from}".removeprefix("none; "))
     return replace(derived, card=card)
 
 
-def _halved(split: Split) -> Domains:
+def halved(split: Split) -> Domains:
     """Decided by a row's content alone: equal rows fall into the same half, and a row keeps its half."""
     keys = (key for x in columns(split, "x") for key in content_keys(x.numpy()))
     second = np.fromiter((key[-1] % 2 for key in keys), bool, len(split))
