@@ -23,7 +23,7 @@ SECONDS = 150.0
 SIZE, PICTURES = 64, 8
 SEEDS = (0, 1, 2)
 WAYS: dict[str, Json] = {"L1": {"adv_weight": 0.0}, "L1+cGAN": {}}
-CONFIG: Json = {"g_width": 16, "d_width": 16, "lr": 1e-3}
+CONFIG: Json = {"g_width": 16, "d_width": 16, "lr": 5e-4}
 VIVID, BRIGHT = "colour strength", "change of brightness"
 
 

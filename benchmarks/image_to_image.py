@@ -20,12 +20,12 @@ from pairs import COLOURS, FD, SHARP, Judge, N, draw
 from runner import Case, Chart, Contestant, Json, Question, find, main
 from segmenter import Segmenter, share_recovered, train_segmenter
 
-SECONDS = {"earth": 180.0, "emoji": 120.0}
+SECONDS = {"earth": 120.0, "emoji": 90.0}
 SIZE = {"earth": 128, "emoji": 64}
 SEEDS = (0, 1, 2)
 PICTURES = 6
 RECOVERED = "input recovered"
-WIDTH: Json = {"g_width": 16, "d_width": 16}
+CONFIG: Json = {"g_width": 16, "d_width": 16, "lr": 5e-4}
 WAYS: dict[str, Json] = {
     "L1": {"adv_weight": 0.0},
     "GAN": {"l1_weight": 0.0, "told_d": False},
@@ -35,7 +35,7 @@ WAYS: dict[str, Json] = {
 FIELDS: dict[str, Json] = {f"patch {field}": {"patch": field} for field in ("1", "16", "image")}  # 70: L1+cGAN
 TODAY: dict[str, Json] = {
     "antialiased": {"antialias": True},
-    "relativistic": {"loss": "relativistic", "gamma": 0.2},
+    "relativistic": {"loss": "relativistic", "gamma": 1.0, "l1_weight": 20.0},
     "perceptual": {"perceptual_weight": 10.0},
 }
 CONTESTANTS: dict[str, dict[str, Json]] = {"earth": {**WAYS, **FIELDS, **TODAY}, "emoji": WAYS}
@@ -96,7 +96,7 @@ QUESTION = Question(
     name="image_to_image",
     asks="What do distance, D, and a D that sees what an image is made from, each add?",
     cases=tuple(
-        Case(way, "pix2pix", data, seed, SECONDS[data], {**WIDTH, **config}, MARKS)
+        Case(way, "pix2pix", data, seed, SECONDS[data], {**CONFIG, **config}, MARKS)
         for seed in SEEDS
         for data, ways in CONTESTANTS.items()
         for way, config in ways.items()

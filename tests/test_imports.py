@@ -23,6 +23,7 @@ LAYERS = [
         "figure",
         "evaluate",
         "asked",
+        "partners",
         "quick",
         "tables",
         "look",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,20 @@ def test_whole_commands(tmp_path: Path, mulligan: Command) -> None:
     assert mulligan("train", "--resume", run, "--rounds", "6").status == 0
     assert mulligan("sample", run, "-n", "4", "-o", tmp_path / "s.png").status == 0
     assert (run / "samples" / "000006.png").exists()
+
+
+def test_evaluate_holds_what_was_made_against_the_true_partner(tmp_path: Path, mulligan: Command) -> None:
+    draw_pairs(tmp_path / "pairs", n=120)
+    run = tmp_path / "run"
+    words = ("train", "pix2pix", "--data", tmp_path / "pairs", *TINY, "--rounds", "2", "--out", run)
+    assert mulligan(*words).status == 0
+    answer = mulligan("evaluate", run, "--json")
+    assert answer.status == 0
+    found = {metric["name"]: metric for metric in json.loads(answer.out)["metrics"]}
+    assert found["L1 distance"]["floor"] == 0 < found["L1 distance"]["value"]
+    assert set(found["L1 distance"]["baseline"]) == {"nearest neighbour", "mean picture"}
+    assert found["sharpness"]["baseline"]["mean picture"] < 0.2 < found["sharpness"]["floor"]
+    assert found["colours in common"]["floor"] > 0.8
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from mulligan import asked
+from mulligan import asked, partners
 from mulligan.data import Progress, cache
 from mulligan.data.source import Source, Split, conditions
 from mulligan.data.source import evenly as rows_evenly
@@ -150,6 +150,10 @@ def evaluate(
             key, source, split, extractor, reference.train, reference.real, fake, made, model.discriminate, card
         )
         results += trial.results()
+    if "input" in model.given:
+        made_for = conditions(source.splits[split], model.given, min(n, partners.MOST))
+        pictures = torch.cat(list(samples(model, min(n, partners.MOST), seed, made_for)))
+        results += partners.results(source, split, pictures, card)
     _record(model, results, split, time.monotonic() - started)
     return results
 
