@@ -1,4 +1,4 @@
-"""CycleGAN: its terms in closed form, its pool of past fakes, which way is which, and whole commands with their files."""
+"""CycleGAN: its terms in closed form, its pool of past fakes, which way is which, whole commands with their files."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_domains_of_unlike_channels() -> None:
     assert made["x"].shape == (4, 3, 16, 16) and made["x2"].shape == (4, 1, 16, 16)
     assert set(s.g_loss(batch)) == {"adv_x", "adv_y", "cycle_x", "cycle_y"}
     s.d_x_loss(batch)
-    with pytest.raises(ValueError, match="--identity-weight 0.5: the domains have 1 and 3 channels; leave it out"):
+    with pytest.raises(ValueError, match=r"--identity-weight 0\.5: the domains have 1 and 3 channels; leave it out"):
         of_channels(1, identity_weight=0.5)
 
 
