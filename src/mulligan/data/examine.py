@@ -301,9 +301,9 @@ def _judge(report: Report, source: Source) -> None:
         report.warnings.append(f"{report.exact_duplicates:,} of {n:,} {what} are exact duplicates: take them out")
     if (report.near_duplicates or 0) > MANY_DUPLICATES * n:
         report.warnings.append(f"{report.near_duplicates:,} of {n:,} images are near duplicates of others")
-    for what, why in (("single", "have no partner"), ("unequal", "differ in shape from their partner")):
+    for what, why in (("single", "without a partner"), ("unequal", "that differ in shape from their partner")):
         if found := source.facts.get(what):
-            report.warnings.append(f"{len(found):,} images {why} and are left out")
+            report.warnings.append(f"images {why} are left out: {len(found):,}")
     if report.unreadable:
         total = n + len(report.unreadable)
         report.warnings.append(f"{len(report.unreadable)} of {total:,} files cannot be read and are skipped")

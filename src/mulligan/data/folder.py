@@ -118,7 +118,7 @@ class Listing:
             parts = file.relative.rpartition(".")[0].split("/")
             if self.depth is not None:  # of trainA and trainB what is the same stays
                 parts[self.depth] = parts[self.depth].removesuffix(self.classes[file.label])
-            found.append("/".join(parts))
+            found.append("/".join(filter(None, parts)))
         return found
 
     def key(self) -> str:

@@ -164,10 +164,10 @@ class Partners:
     def _notes(self, flag: str, names: tuple[str, str]) -> list[str]:
         notes = [f"{len(self.both):,} pairs, from {names[0]} to {names[1]} ({flag})."]
         if self.single:
-            notes.append(f"{len(self.single):,} files have no partner and are left out: {_some(self.single)}.")
+            notes.append(f"Files that have no partner and are left out ({len(self.single):,}): {_some(self.single)}.")
         if self.unequal:
             told = [f"{name} ({sizes})" for name, sizes in self.unequal.items()]
-            notes.append(f"{len(told):,} partners are of unequal shape and are left out: {_some(told)}.")
+            notes.append(f"Partners of unequal shape that are left out ({len(told):,}): {_some(told)}.")
         return notes
 
     def _none(self, names: tuple[str, str]) -> str:
