@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -78,4 +78,12 @@ def draw(contestants: Sequence[Contestant], n: int, file: Path) -> None:
     for c in contestants:
         with c.shown():
             made[c.case.name] = c.generate(n)
-    sheet([[tile(x[i].expand(3, -1, -1), name) for name, x in made.items()] for i in range(n)]).save(file)
+    draw_columns(made, file)
+
+
+def draw_columns(made: Mapping[str, Tensor], file: Path, side_by_side: int = 1) -> None:
+    """A row an image of what was made of it, by name; so many rows side by side."""
+    n = min(map(len, made.values()))
+    rows = [[tile(x[i].expand(3, -1, -1), name) for name, x in made.items()] for i in range(n)]
+    whole = range(0, n - n % side_by_side, side_by_side)
+    sheet([[one for row in rows[i : i + side_by_side] for one in row] for i in whole]).save(file)
