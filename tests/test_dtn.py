@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import Command, bare_loop, played, samples_of, tiny_system
+from conftest import Command, bare_loop, differences, everything, played, samples_of, signals_of, tiny_system
+from mulligan import registry
 from mulligan.data import open_source, photos
 from mulligan.data.tasks.on_photos import blended
 from mulligan.model import Model
+from mulligan.signals import Signal
 from mulligan.systems.dtn import FROM_S, FROM_T, REAL, surely_real, total_variation
 
 TINY = ("--batch", "4", "--f-width", "4", "--features", "8", "--width", "4")
@@ -110,13 +112,47 @@ def test_who_learns_to_translate(f_in_g: bool) -> None:
 
 
 def test_resume_in_the_second_stage_is_exact() -> None:
-    from conftest import differences, everything
-
     whole = played(system(), 2, 4)
     half = played(system(), 2, 2)
     saved = (half.system.state_dict(), {**half.state()})
     again = played(system(), 2, 2, saved=saved)
     assert differences(everything(whole), everything(again)) == []
+
+
+def of_channels(want: int, have: int) -> Any:
+    """A system whose x has so many channels, and its x2."""
+    kind = registry.load("dtn")
+    shapes = {"x": (want, 16, 16), "x2": (have, 16, 16)}
+    return kind(
+        kind.Config.tiny(), signals_of("image") | {key: Signal("image", shape) for key, shape in shapes.items()}
+    )
+
+
+@pytest.mark.parametrize(("want", "have"), [(1, 3), (3, 1), (3, 3), (1, 4)])
+def test_f_looks_at_both_domains(want: int, have: int) -> None:
+    """Grey is shown to an f of colours as each of them, colours to an f of grey as their mean."""
+    s = of_channels(want, have)
+    x = torch.rand(4, want, 16, 16) * 2 - 1
+    seen = s.as_source(x)
+    assert seen.shape == (4, have, 16, 16)
+    assert torch.allclose(seen.mean(1), x.mean(1), atol=1e-6)
+    s.g_loss({"x": x, "x2": torch.rand(4, have, 16, 16), "y2": torch.zeros(4, dtype=torch.int64)})
+    assert s.translate(torch.rand(4, have, 16, 16), "x2").shape == (4, want, 16, 16)
+
+
+def test_domains_that_f_cannot_both_look_at_are_refused() -> None:
+    with pytest.raises(ValueError, match="images of 4 and 3 channels: f looks at both"):
+        of_channels(4, 3)
+
+
+@pytest.mark.parametrize(("f_in_g", "images"), [(True, 18), (False, 12)])
+def test_f_looks_at_an_image_once(f_in_g: bool, images: int) -> None:
+    """At both domains where it is in G, and at what is made; where it is not, at the first and at what is made."""
+    s = system(f_in_g=f_in_g)
+    looked: list[int] = []
+    s.f.register_forward_hook(lambda f, args, out: looked.append(len(out)))
+    s.g_loss(batch_of(s))
+    assert sum(looked) == images
 
 
 def test_another_side_is_refused() -> None:
