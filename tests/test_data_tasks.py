@@ -15,13 +15,14 @@ from mulligan.data.computed import computed
 from mulligan.data.pair import paired
 from mulligan.data.source import DataCard, Source, content_keys
 from mulligan.data.tasks import tag_vectors
+from mulligan.data.tasks.blurred import blurred
 from mulligan.data.tasks.dilation import dilation
 from mulligan.data.tasks.negative import negative
 from mulligan.data.unpaired import halves
 from mulligan.networks import efficientnet
 from mulligan.signals import Signal
 
-MAPS: dict[str, Callable[[Tensor], Tensor]] = {"dilation": dilation, "negative": negative}
+MAPS: dict[str, Callable[[Tensor], Tensor]] = {"blurred": blurred, "dilation": dilation, "negative": negative}
 TAGS = ("glasses", "red hair")
 
 
@@ -69,6 +70,16 @@ def test_edges_are_the_papers_dilation_less_the_image() -> None:
     for i, c, row, column in np.ndindex(*x.shape):
         around = u[i, c, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
         assert found[i, c, row, column].item() == pytest.approx((around.max() - u[i, c, row, column]).item(), abs=1e-6)
+
+
+def test_a_blurred_negative_keeps_what_is_flat_and_spreads_a_point() -> None:
+    assert torch.allclose(blurred(torch.full((1, 3, 8, 8), 0.25)), torch.tensor(-0.25), atol=1e-3)
+    x = torch.zeros(1, 3, 9, 9)
+    x[0, 1, 4, 4] = 1
+    found = blurred(x)
+    assert not found[0, [0, 2]].any(), "each colour by itself"
+    assert float(found.sum()) == pytest.approx(-1, abs=1e-3)
+    assert float(found[0, 1, 4, 4] / found[0, 1, 4, 5]) == pytest.approx(float(torch.tensor(0.5).exp()), rel=1e-2)
 
 
 def test_the_negative_is_one_minus_the_image_and_undoes_itself() -> None:

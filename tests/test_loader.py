@@ -109,6 +109,17 @@ def test_early_on_the_half_life_is_a_part_of_the_images_seen() -> None:
     assert average.shadow["G.weight"].item() == pytest.approx(1 - 0.5 ** (100 / (RAMP_UP * 2000)), rel=1e-5)
 
 
+def test_a_network_that_begins_late_has_a_beginning_of_its_own() -> None:
+    nets = {"f": one(0.0), "g": one(0.0)}
+    average = Average(nets, 1_000_000, {"f": 0, "g": 9000})
+    for net in nets.values():
+        nn.init.constant_(net.weight, 1.0)
+    average.update(10_000, 100)
+    for name, seen in (("f", 10_000), ("g", 1000)):
+        expected = 1 - 0.5 ** (100 / (RAMP_UP * seen))
+        assert average.shadow[f"{name}.weight"].item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_buffers_floats_averaged_integers_copied() -> None:
     net = nn.BatchNorm1d(2)
     average = Average({"G": net}, 100)

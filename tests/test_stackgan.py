@@ -140,6 +140,16 @@ def test_stage_ii_sees_g1s_moving_average() -> None:
     assert differences(average, state(played(4, 0).system.G1)[0]) == []
 
 
+def test_the_average_of_g2_forgets_its_random_weights_as_g1s_did() -> None:
+    """However long stage I was: the half-life is a part of what G2 has seen."""
+    loop = played(40, 4)
+    assert loop.progress.began == {"G1": 0, "G2": 40 * 8}
+    live, shadow = loop.system.G2.first[0].weight.detach(), loop.average.shadow["G2.first.0.weight"]
+    before = live.clone()
+    loop.play()
+    assert (live - shadow).norm() < 0.1 * (live - before).norm(), "behind by a part of one step"
+
+
 def test_without_an_average_stage_ii_sees_g1_as_it_is() -> None:
     assert differences(state(played(4, ema=0).system.G1), state(played(4, 0, ema=0).system.G1)) == []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-# Early on the networks change quickly, so the half-life is at most this part of the images seen so far.
+# Early on a network changes quickly, so the half-life is at most this part of the images seen since it began to learn.
 RAMP_UP = 0.05
 
 
@@ -19,10 +20,13 @@ class Average:
     Args:
         networks: by name.
         halflife: in images; 0 keeps no average, and `swapped` then changes nothing.
+        began: images seen when a network began to learn, by name; 0 where it is not said.
     """
 
-    def __init__(self, networks: dict[str, nn.Module], halflife: int) -> None:
-        self.halflife = halflife
+    def __init__(
+        self, networks: dict[str, nn.Module], halflife: int, began: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        self.halflife, self.began = halflife, began
         self.live: dict[str, Tensor] = {}
         seen: set[int] = set()
         for name, network in networks.items() if halflife else ():
@@ -43,13 +47,16 @@ class Average:
         """Move towards the live weights after a round of `batch` images, `images` seen in all."""
         if not self.halflife:
             return
-        halflife = min(self.halflife, max(RAMP_UP * images, 1.0))
-        weight = 1 - 0.5 ** (batch / halflife)
-        floats = [k for k, v in self.live.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.shadow[k] for k in floats], [self.live[k] for k in floats], weight)
+        floats: dict[int, list[str]] = {}  # by when they began to learn
         for k, v in self.live.items():
-            if not v.is_floating_point():
+            if v.is_floating_point():
+                floats.setdefault(self.began.get(k.partition(".")[0], 0), []).append(k)
+            else:
                 self.shadow[k].copy_(v)
+        for began, keys in floats.items():
+            halflife = min(self.halflife, max(RAMP_UP * (images - began), 1.0))
+            weight = 1 - 0.5 ** (batch / halflife)
+            torch._foreach_lerp_([self.shadow[k] for k in keys], [self.live[k] for k in keys], weight)
 
     @torch.no_grad()
     def settle(self, name: str) -> None:

@@ -58,8 +58,8 @@ class Data(Options):
     limit: int | None = Field(default=None, ge=2, description="train on the first so many samples only")
     task: str | None = Field(
         default=None,
-        description="pairs: edges, colour (from grey), labels (from flat maps), negative, dilation; paste: characters "
-        "on photos; tag_vectors: each tag of an image as an answer",
+        description="pairs: edges, colour (from grey), labels (from flat maps), negative, blurred, dilation; paste: "
+        "characters on photos; tag_vectors: each tag of an image as an answer",
     )
     pair: str | None = Field(
         default=None,

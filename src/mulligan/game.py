@@ -208,6 +208,11 @@ class System(nn.Module, ABC):
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """Per discriminating player, its logits (N,) on the batch's real samples and on fakes."""
 
+    def pictured(self, batch: Batch, made: Batch) -> Batch:
+        """What a picture shows of samples, from left to right: the images that they are made for, then what is made."""
+        images = {f"given {key}": batch[key] for key in self.given if self.signals[key].kind == "image"}
+        return {**images, **made}
+
     def vital(self) -> dict[str, float]:
         """Numbers of its own that a system has to show at a look."""
         return {}
@@ -340,6 +345,13 @@ class Translator(System):
 
     def generate(self, batch: Batch) -> Batch:
         return {made: self.translate(batch[key], key) for key, made in self.routes.items()}
+
+    def pictured(self, batch: Batch, made: Batch) -> Batch:
+        """Each image that is made stands right of the one that it is made of."""
+        shown: Batch = {}
+        for key, other in self.routes.items():
+            shown |= {f"given {key}": batch[key], other: made[other]}
+        return shown
 
     def latent(self, n: int) -> Tensor:
         """Nothing, (n, 0)."""

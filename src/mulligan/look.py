@@ -80,8 +80,11 @@ class Look:
 
     def _generate(self, n: int) -> Batch:
         """n samples, the same latents and conditions at every look."""
-        given = conditions(self.source.held_out, self.system.given, n)
-        return generate(self.system, n, seed=SEED, at_once=self.part, given=given)
+        return generate(self.system, n, seed=SEED, at_once=self.part, given=self._given(n))
+
+    def _given(self, n: int) -> Batch:
+        """What they are made for."""
+        return conditions(self.source.held_out, self.system.given, n)
 
     def _judged(self, n: int) -> Tensor:
         """The same, of the key that is judged."""
@@ -111,7 +114,8 @@ class Look:
             real = self.source.held_out.fetch(np.arange(min(POINTS, len(self.source.held_out))))["x"]
             picture = pictures.look_grid(self._judged(POINTS), real, signal)
         else:
-            picture = pictures.look_grid(pictures.side_by_side(self._generate(GRID)))
+            shown = self.system.pictured(self._given(GRID), self._generate(GRID))
+            picture = pictures.look_grid(pictures.side_by_side(shown))
         provenance = {"model": f"{self.rundir.path.name}, round {round}", "seed": SEED}
         samples.save_png(picture, file, provenance, overwrite=True)
         self.newest_picture = str(file)

@@ -7,7 +7,7 @@ gradients over ranks, step. No value leaves the device inside a round. All rando
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Progress:
     stage: int = 0
     stage_round: int = 0  # rounds played in this stage
     stage_seconds: float = 0.0
+    began: dict[str, int] = field(default_factory=dict)  # images seen when each averaged network began to learn
 
 
 class Loop:
@@ -90,10 +91,19 @@ class Loop:
         self.optimizers = self._build_optimizers()
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
         earlier = self.average.shadow
-        self.average = Average(averaged, self.ema)
+        if saved is None:
+            self._note_beginners(averaged)
+        self.average = Average(averaged, self.ema, self.progress.began)
         self.average.take_over(earlier)
         if saved is not None:
             self._restore(saved[1])
+
+    def _note_beginners(self, averaged: dict[str, torch.nn.Module]) -> None:
+        """Whose average has yet to forget random weights, however long others have learned."""
+        learning = {id(p) for learns in self.learns for p in learns}
+        for name, network in averaged.items():
+            if not learning.isdisjoint(map(id, network.parameters())):
+                self.progress.began.setdefault(name, self.progress.images)
 
     def _settle(self, stage: Stage) -> None:
         """What generates and learns no more is its moving average from now on: others learn from what is shown."""
@@ -197,7 +207,7 @@ class Loop:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs beyond the system's own state."""
         return {
-            "progress": dict(vars(self.progress)),
+            "progress": {**vars(self.progress), "began": dict(self.progress.began)},
             "optimizers": [o.state_dict() for o in dict.fromkeys(self.optimizers)],
             "average": dict(self.average.shadow),
         }

@@ -41,13 +41,17 @@ def look_grid(x: Array, reals: Array | None = None, signal: Signal | None = None
 def side_by_side(made: Mapping[str, Array]) -> Array:
     """What a system made as one image a sample: all its images (N, C, H, W) of one size in a row, the first at left.
 
-    A mask, of one channel beside colours, is shown in grey. Whatever has another shape is left out.
+    An image of one channel beside colours, such as a mask, is shown in grey. Whatever has another shape is left out.
     """
-    first, *others = made.values()
-    beside = [x for x in others if first.ndim == 4 and x.shape in (first.shape, (len(first), 1, *first.shape[2:]))]
-    if not beside:
+    first = next(iter(made.values()))
+    if first.ndim != 4:
         return first
-    return np.concatenate([to_numpy(first), *(np.broadcast_to(to_numpy(x), first.shape) for x in beside)], 3)
+    n, channels, *size = first.shape
+    alike = [x for x in made.values() if (len(x), *x.shape[2:]) == (n, *size)]
+    if channels == 1:
+        channels = max(x.shape[1] for x in alike)
+    row = [np.broadcast_to(to_numpy(x), (n, channels, *size)) for x in alike if x.shape[1] in (1, channels)]
+    return np.concatenate(row, 3) if len(row) > 1 else first
 
 
 def grid(images: Bytes, columns: int | None = None) -> Image.Image:

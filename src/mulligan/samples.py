@@ -34,6 +34,7 @@ def write(
     out: Path | str,
     *,
     beside: Mapping[str, Array] | None = None,
+    row: Mapping[str, Array] | None = None,
     provenance: dict[str, Any],
     columns: int | None = None,
     overwrite: bool = False,
@@ -49,6 +50,7 @@ def write(
         signal: what x is.
         out: the file or folder; missing parents are made.
         beside: what else belongs to each image, by its key: at its right in pictures, an array of its own in .npz.
+        row: what the grid shows of each sample, from left to right; default: the image and what is beside it.
         provenance: how the samples came to be; at least `model` (its hash) and `seed`.
         columns: tiles in a row of the grid; default: about as many as rows.
         overwrite: replace what is there.
@@ -58,7 +60,7 @@ def write(
     """
     out = Path(out)
     with told(out):
-        return _write(x, signal, out, beside or {}, provenance, columns, overwrite)
+        return _write(x, signal, out, beside or {}, row, provenance, columns, overwrite)
 
 
 def _write(
@@ -66,6 +68,7 @@ def _write(
     signal: Signal,
     out: Path,
     beside: Mapping[str, Array],
+    row: Mapping[str, Array] | None,
     provenance: dict[str, Any],
     columns: int | None,
     overwrite: bool,
@@ -74,8 +77,8 @@ def _write(
     images = signal.kind == "image"
     if suffix == ".png":
         assert images or signal.kind == "points", f"no picture of {signal.kind} is known"
-        row = pictures.side_by_side({"x": x, **beside})
-        picture = pictures.grid(to_uint8(row), columns) if images else pictures.look_grid(x, None, signal)
+        tiles = pictures.side_by_side(row or {"x": x, **beside})
+        picture = pictures.grid(to_uint8(tiles), columns) if images else pictures.look_grid(x, None, signal)
         return save_png(picture, out, provenance, overwrite=overwrite)
     if suffix == ".npz":
         arrays = {"samples": to_uint8(x) if images else user_units(x, signal)}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mulligan.config import nearest
 from mulligan.errors import Mistake
-from mulligan.game import System
+from mulligan.game import System, Translator
 from mulligan.model import AT_ONCE, Model
 from mulligan.signals import Signal
 
@@ -32,6 +32,7 @@ class Space:
     """
 
     def __init__(self, system: System) -> None:
+        check_latent(system)
         if system.given:
             told = " and ".join(system.given)
             raise Mistake(f"a system that is told {told} has a latent space for each: this works on those told nothing")
@@ -87,6 +88,13 @@ class Space:
             return u
         longer: Tensor = torch.nn.functional.normalize(u, dim=1) * (self.length if length is None else length)
         return longer
+
+
+def check_latent(system: System) -> None:
+    """Raise ValueError where it is an image, not a latent, that says what is made."""
+    if isinstance(system, Translator):
+        what = "a system that makes images from images has no latent space"
+        raise Mistake(f"{what}: mulligan apply gives it an image to make another of")
 
 
 def styled(system: System) -> bool:

@@ -13,6 +13,7 @@ from mulligan import samples
 from mulligan.arrays import to_numpy
 from mulligan.model import Model
 from mulligan.pictures import side_by_side
+from mulligan.space import check_latent
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
@@ -37,6 +38,7 @@ def path(stops: list[Tensor], steps: int) -> list[Tensor]:
 
 def write(model: Model, out: Path, *, seed: int, stops: int, steps: int, side: int, overwrite: bool = False) -> Path:
     """Write `side` x `side` walks (for points, one cloud of 1,000) to the .gif `out`."""
+    check_latent(model.system)
     signal = next(iter(model.system.makes.values()))
     n = 1000 if signal.kind == "points" else side * side
     with torch.random.fork_rng():

@@ -63,6 +63,7 @@ def sample(words: list[str]) -> int:
         model.system.makes[first],
         Path(options["out"]),
         beside={key: made[key] for key in others},
+        row=model.system.pictured({**model.told(n), **wish.given}, made),
         provenance={**model.provenance(seed), **{k: v for k in ASKED if (v := options[k])}},
         columns=n // len(texts) if len(texts) > 1 and n % len(texts) == 0 else None,  # a row a sentence
         overwrite=options["overwrite"],

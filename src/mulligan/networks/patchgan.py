@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from mulligan.errors import Mistake
 from mulligan.networks.dcgan import Norm, init_normal
 
 FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # px: strided layers
@@ -21,6 +22,14 @@ WIDEST = 8  # times `width`: no layer has more channels
 def whole(size: int) -> int:
     """The smallest receptive field that covers an image of this side; the largest there is where none does."""
     return next((field for field in FIELDS if field >= size), max(FIELDS))
+
+
+def check_field(field: int, size: int) -> None:
+    """Raise ValueError if nothing is left of an image's side behind the layers of a receptive field."""
+    left = size if field == 1 else size // 2 ** FIELDS[field] - 2
+    if left < 1:
+        most = max([1, *(f for f, k in FIELDS.items() if size // 2**k > 2)])
+        raise Mistake(f"--patch {field}: images of {size} px are too small for it; take {most} or image")
 
 
 class PatchDiscriminator(nn.Module):

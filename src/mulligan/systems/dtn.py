@@ -75,8 +75,7 @@ class DTN(Translator):
         super().__init__(config, signals)
         c, target = config, signals["x"].shape
         self.channels, self.size = square(signals["x2"].shape)
-        if square(target)[1] != self.size:
-            raise Mistake(f"images of {square(target)[1]} and {self.size} px: dtn needs one side for both; add --size")
+        _check_alike(square(target), (self.channels, self.size))
         self.f = Features(self.channels, c.f_width, c.features)
         self.name = nn.Linear(c.features, signals["y2"].n_classes)  # what f has learned to tell apart
         self.e = nn.Identity() if c.f_in_g else Features(self.channels, c.f_width, c.features)
@@ -106,11 +105,13 @@ class DTN(Translator):
 
     def g_loss(self, batch: Batch) -> Terms:
         c, s, t = self.config, batch["x2"], batch["x"]
-        from_s, from_t = torch.chunk(self.G(torch.cat([s, self.as_source(t)])), 2)
+        both = torch.cat([s, self.as_source(t)])
+        seen = self.f(both if c.f_in_g else s)  # once, for G and for CONST
+        from_s, from_t = torch.chunk(self.g(seen if c.f_in_g else self.e(both)), 2)
         self.kept.keep(self.images, from_s, from_t)
         terms = {
             "adv": c.adv_weight * (self.asked(from_s, REAL) + self.asked(from_t, REAL)),
-            "const": c.const_weight * mse_loss(self.f(self.as_source(from_s)).float(), self.f(s).float()),
+            "const": c.const_weight * mse_loss(self.f(self.as_source(from_s)).float(), seen[: len(s)].float()),
             "tid": c.tid_weight * mse_loss(from_t.float(), t),
         }
         return terms | ({"tv": c.tv_weight * total_variation(from_s)} if c.tv_weight else {})
@@ -138,8 +139,8 @@ class DTN(Translator):
         return made
 
     def as_source(self, x: Tensor) -> Tensor:
-        """Images of T with the channels of S: grey ones three times."""
-        return x.expand(-1, self.channels, -1, -1) if x.shape[1] == 1 else x
+        """Images of T with the channels of S: grey ones three times, of colours the mean where S is grey."""
+        return x.mean(1, keepdim=True) if self.channels == 1 else x.expand(-1, self.channels, -1, -1)
 
     def translate(self, image: Tensor, key: str) -> Tensor:
         """Of the data's own side alone: f sees the image as a whole.
@@ -153,6 +154,15 @@ class DTN(Translator):
 
     def scores(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         return {"D": (surely_real(self.D(batch["x"])), surely_real(self.D(self.G(batch["x2"]))))}
+
+
+def _check_alike(target: tuple[int, int], source: tuple[int, int]) -> None:
+    """Raise ValueError unless f, which has learned from S, can look at T: (channels, side) of each."""
+    (want, side), (have, size) = target, source
+    if side != size:
+        raise Mistake(f"images of {side} and {size} px: dtn needs one side for both; add --size {min(side, size)}")
+    if 1 not in (want, have) and want != have:
+        raise Mistake(f"images of {want} and {have} channels: f looks at both; bring them to the same, or one to grey")
 
 
 def surely_real(logits: Tensor) -> Tensor:

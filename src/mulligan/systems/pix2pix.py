@@ -31,7 +31,7 @@ from mulligan.layers.lab import to_lab, to_rgb
 from mulligan.layers.norms import OwnNorm, instance
 from mulligan.layers.sizes import square
 from mulligan.networks.dcgan import Norm, init_he
-from mulligan.networks.patchgan import FIELDS, PatchDiscriminator, whole, whole_logits
+from mulligan.networks.patchgan import PatchDiscriminator, check_field, whole, whole_logits
 from mulligan.networks.perceptual import FeatureDistance
 from mulligan.networks.unet import UNet, halvings
 from mulligan.penalties import gradient_penalty
@@ -206,7 +206,7 @@ class Pix2Pix(Translator):
 
 def _discriminator(c: Config, channels: tuple[int, int], size: int, norm: Norm) -> nn.Module:
     field = whole(size) if c.patch == "image" else int(c.patch)
-    _check_patch(field, size)
+    check_field(field, size)
     seen, made = channels
     shown = made + (seen if c.told_d else 0)
     if c.gamma or c.loss == "relativistic":  # no BatchNorm: a patch's slopes are its own
@@ -224,11 +224,3 @@ def _halvings(size: int) -> int:
     if n < 2:
         raise Mistake(f"--size {size}: this network needs a multiple of 4, 8 or more; try {max(8, size // 4 * 4)}")
     return n
-
-
-def _check_patch(field: int, size: int) -> None:
-    """Raise ValueError if nothing is left of an image's side behind the layers of a receptive field."""
-    left = size if field == 1 else size // 2 ** FIELDS[field] - 2
-    if left < 1:
-        most = max([1, *(f for f, k in FIELDS.items() if size // 2**k > 2)])
-        raise Mistake(f"--patch {field}: images of {size} px are too small for it; take {most} or image")
