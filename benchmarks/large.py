@@ -1,4 +1,4 @@
-"""What does pix2pix draw at 256 px in ten minutes of one thread? One training, as a picture, with its numbers beside it.
+"""What does pix2pix draw at 256 px in ten minutes of one thread? One training, as a picture, its numbers beside it.
 
 Maps of labels to Earth from above, of regions that training never saw.
 """
