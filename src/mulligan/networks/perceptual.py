@@ -46,7 +46,7 @@ class FeatureDistance:
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Of images x (N, C, H, W) in [-1, 1], each stage's map (N, c, h, w), every position of length one."""
-        x = resized(in_colour(x), self.side).contiguous(memory_format=torch.channels_last)
+        x = resized(in_colour(x.float()), self.side).contiguous(memory_format=torch.channels_last)
         return [unit(h) for h in self.net.to(x.device).stages(x, STAGES)]
 
 
