@@ -16,7 +16,8 @@ from mulligan.config import Data, nearest
 from mulligan.data import Progress, open_source
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
-from mulligan.game import System
+from mulligan.game import System, Translator
+from mulligan.layers.tiles import TILE, bands
 from mulligan.rundir import RunDir
 from mulligan.signals import Signal
 
@@ -81,6 +82,55 @@ class Model:
             batch = {"z": z, **self.told(n), **(given or {})}
             parts = [self._made({k: v[i : i + AT_ONCE] for k, v in batch.items()}) for i in range(0, n, AT_ONCE)]
         return {k: torch.cat([part[k] for part in parts]) for k in self.system.makes}
+
+    @torch.no_grad()
+    def translate(self, x: Tensor, *, back: bool = False, seed: int = 0, tile: int = TILE) -> Tensor:
+        """What a system that makes images from images makes of x (N, C, H, W) in [-1, 1], (N, C', H, W) on the CPU.
+
+        Args:
+            x: of any size; see `layers.tiles`.
+            back: the system's second way, where it has one.
+            seed: of noise.
+            tile: images with a longer side are cut into overlapping tiles of this side, in px.
+
+        Raises:
+            ValueError: the system makes no images from images, or has no second way.
+        """
+        system, key = self.translator(), self.route(back)[0]
+
+        def make(part: Tensor) -> Tensor:
+            return system.translate(part.to(system.device), key).float().cpu()
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            some = max(1, AT_ONCE * 64 * 64 // (x.shape[2] * x.shape[3]))
+            parts = [list(bands(part, make, multiple=system.multiple, tile=tile)) for part in torch.split(x, some)]
+        return torch.cat([torch.cat(part, 2) for part in parts])
+
+    def translator(self) -> Translator:
+        """The system, which makes images from images.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if isinstance(self.system, Translator):
+            return self.system
+        name = self.config["system"]
+        raise Mistake(f"{name} makes no images from images; see what it makes: mulligan sample {self.directory}")
+
+    def route(self, back: bool = False) -> tuple[str, str]:
+        """Of a batch, the key that goes in and the key that comes out; `back`: those of the second way.
+
+        Raises:
+            ValueError: there is none.
+        """
+        routes = list(self.translator().routes.items())
+        if not back:
+            return routes[0]
+        if len(routes) < 2:
+            given, made = routes[0]
+            raise Mistake(f"--back: {self.config['system']} has one way only, from {given} to {made}; leave it out")
+        return routes[1]
 
     def _made(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         made = self.system.generate({k: v.to(self.system.device) for k, v in batch.items()})
