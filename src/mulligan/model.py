@@ -115,8 +115,8 @@ class Model:
         """
         if isinstance(self.system, Translator):
             return self.system
-        name = self.config["system"]
-        raise Mistake(f"{name} makes no images from images; see what it makes: mulligan sample {self.directory}")
+        run = self.directory.name if self.directory.parent == SHIPPED else self.directory
+        raise Mistake(f"{self.config['system']} makes no images from images; see what it makes: mulligan sample {run}")
 
     def route(self, back: bool = False) -> tuple[str, str]:
         """Of a batch, the key that goes in and the key that comes out; `back`: those of the second way.

@@ -21,12 +21,12 @@ class Cut(NamedTuple):
     """A side in tiles.
 
     Attributes:
-        index: for each pixel of the padded side, the one of the image that is seen there, int64 (padded,).
+        seen: for each pixel of the padded side, the one of the image that stands there, int64 (padded,).
         length: of a tile.
         starts: of the tiles; all multiples, so that strides meet each tile in the same phase.
     """
 
-    index: Tensor
+    seen: Tensor
     length: int
     starts: list[int]
 
@@ -74,7 +74,7 @@ def bands(
 
     def made(top: int, left: int) -> Tensor:
         nonlocal done
-        rows, columns = down.index[top : top + down.length], across.index[left : left + across.length]
+        rows, columns = down.seen[top : top + down.length], across.seen[left : left + across.length]
         y = make(x[:, :, rows[:, None], columns])
         assert y.shape[2:] == (len(rows), len(columns)), f"{len(rows)} x {len(columns)} became {tuple(y.shape[2:])}"
         done += 1
@@ -106,7 +106,7 @@ def faded(before: Tensor, after: Tensor, dim: int) -> Tensor:
     """`after` with its first pixels faded in from `before`; where the two are equal, nothing changes, to the bit."""
     shared = before.shape[dim]
     weight = fade(shared).to(after.dtype).view([-1 if d == dim else 1 for d in range(after.ndim)])
-    begin, rest = after.split([shared, after.shape[dim] - shared], dim)
+    begin, rest = torch.split(after, [shared, after.shape[dim] - shared], dim)
     return torch.cat([torch.lerp(before, begin, weight), rest], dim)
 
 
