@@ -22,6 +22,7 @@ from mulligan.rundir import RunDir
 from mulligan.signals import Signal
 
 SHIPPED = Path(__file__).parent / "models"
+WEIGHTS = "model.safetensors"
 AT_ONCE = 256  # samples generated in one pass
 EXAMPLES = "examples.safetensors"  # in a run whose system is told what to make: conditions of held-out data
 
@@ -30,10 +31,17 @@ class Model:
     """A system in eval mode whose generators hold the moving average of their weights."""
 
     def __init__(
-        self, directory: Path, weights: Path, config: dict[str, Any], *, round: int = 0, stage: int = 0
+        self,
+        directory: Path,
+        weights: Path,
+        config: dict[str, Any],
+        *,
+        round: int = 0,
+        stage: int = 0,
+        sha256: str | None = None,
     ) -> None:
         self.directory, self.config, self.round = directory, config, round
-        self.hash = checkpoint.sha256(weights)[:16]
+        self.hash = (sha256 or checkpoint.sha256(weights))[:16]
         self.system = build(config, stage)
         tensors, average = checkpoint.load_model(weights)
         _load(self.system, {**tensors, **average}, weights)
@@ -50,18 +58,18 @@ class Model:
         """
         shipped = SHIPPED / str(run)
         if not (Path(run) / "config.json").exists() and (shipped / "config.json").is_file():
-            return cls(shipped, shipped / "model.safetensors", json.loads((shipped / "config.json").read_text()))
+            return cls(shipped, shipped / WEIGHTS, json.loads((shipped / "config.json").read_text()))
         if not Path(run).exists():
             known = [p.name for p in SHIPPED.glob("*")]
             raise Mistake(f"there is no run {str(run)!r}{nearest(str(run), known)}")
         rundir = RunDir.open(run)
-        newest, damaged = checkpoint.newest(rundir.checkpoints)
+        newest, damaged = checkpoint.newest(rundir.checkpoints, [WEIGHTS])  # the rest is for a training that goes on
         if newest is None:
             why = f"its checkpoints {', '.join(damaged)} are damaged" if damaged else "it has no checkpoint yet"
             raise Mistake(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
         record = json.loads((newest / "state.json").read_text())
-        weights = newest / "model.safetensors"
-        return cls(rundir.path, weights, rundir.config, round=record["round"], stage=record["stage"])
+        which = {"round": record["round"], "stage": record["stage"], "sha256": record["sha256"][WEIGHTS]}
+        return cls(rundir.path, newest / WEIGHTS, rundir.config, **which)
 
     @torch.no_grad()
     def generate(
