@@ -66,7 +66,7 @@ class Door:
             picture = images.fitted(picture, self.size, flat=self.palette is not None)
         alpha = picture.getchannel("A") if with_alpha else None
         flat = images.flat(picture, alpha=self.channels == 4)
-        pixels = images.planes(flat)
+        pixels = np.require(images.planes(flat), requirements="W")  # of one pixel it is a view
         if self.palette is not None:
             check_colours(flat, self.palette)
         return Picture(torch.from_numpy(pixels)[None], alpha, self.channels == 1 and not images.is_grey(pixels))

@@ -149,7 +149,9 @@ def _frame(picture: Image.Image, pixels: str) -> Any:
     make = library().VideoFrame.from_ndarray
     if pixels != "pal8":
         array = np.asarray(picture.convert("RGB"))
-        return make(np.pad(array, [(0, n % 2) for n in array.shape[:2]] + [(0, 0)], "edge"), format="rgb24")
+        even = np.pad(array, [(0, n % 2) for n in array.shape[:2]] + [(0, 0)], "edge")
+        # converted here: what the encoder would do by itself is not always the same to the bit
+        return make(even, format="rgb24").reformat(format=pixels)
     few = picture.convert("RGB").quantize(256)
     colours = np.array(few.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
