@@ -51,8 +51,8 @@ def judge_of(source: Source) -> Judge:
     rows = source.test.fetch(evenly(source.test, min(N, len(source.test))))["input"]
     if source.name != "earth":
         return Judge(source, **{RECOVERED: lambda x: lines_found(edges(x), rows)})
-    palette = source.signals["input"].names
-    return Judge(source, **{RECOVERED: lambda x: share_recovered(reader(), x, rows, palette)})
+    palette, segmenter = source.signals["input"].names, reader()
+    return Judge(source, **{RECOVERED: lambda x: share_recovered(segmenter, x, rows, palette)})
 
 
 @cache

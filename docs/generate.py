@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
     "train": {"options": [cli.train.Train, cli.parsing.AsJson], "data": [Data], "run": [Run]},
     "sample": {"options": [cli.sample.Sample]},
     "walk": {"options": [cli.sample.Walk]},
+    "apply": {"options": [cli.apply.Apply]},
     "project": {"options": [cli.latent.Project]},
     "edit": {"options": [cli.latent.Edit]},
     "arithmetic": {"options": [cli.latent.Arithmetic]},

@@ -74,7 +74,7 @@ def test_an_unknown_system_names_the_nearest(wrong: str, right: str) -> None:
 
 
 def test_what_resembles_nothing_gets_the_list() -> None:
-    with pytest.raises(ValueError, match="there are: acgan, auto, cgan, cogan, dcgan, dragan, gan"):
+    with pytest.raises(ValueError, match="there are: acgan, auto, cgan, cogan, cyclegan, dcgan, dragan"):
         registry.load("zzzzzzzzz")
 
 

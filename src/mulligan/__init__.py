@@ -11,9 +11,10 @@ import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Interrupted", "arithmetic", "edit", "evaluate", "load", "mix", "project", "resume", "train"]
+__all__ = ["Interrupted", "apply", "arithmetic", "edit", "evaluate", "load", "mix", "project", "resume", "train"]
 
 if TYPE_CHECKING:
+    from mulligan.apply import apply as apply
     from mulligan.arithmetic import arithmetic as arithmetic
     from mulligan.edit import edit as edit
     from mulligan.evaluate import evaluate as evaluate
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     homes = {"load": "mulligan.model", "mix": "mulligan.mixing"}
-    homes |= {verb: f"mulligan.{verb}" for verb in ("arithmetic", "edit", "evaluate", "project")}
+    homes |= {verb: f"mulligan.{verb}" for verb in ("apply", "arithmetic", "edit", "evaluate", "project")}
     homes |= dict.fromkeys(("train", "resume", "Interrupted"), "mulligan.train")
     if name not in homes:
         raise AttributeError(f"module 'mulligan' has no attribute {name!r}")

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +121,22 @@ def load(checkpoint: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, An
     return {**model, **extra}, {**state, "average": average}, record
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether the files are there and are those that were written."""
+def is_whole(checkpoint: Path, files: Iterable[str] = FILES) -> bool:
+    """Whether the files are there and are those that were written; `files`: of them, those that are looked at."""
     try:
         record = json.loads((checkpoint / "state.json").read_text())
         if record["self"] != _fingerprint(record):
             return False
-        return all(sha256(checkpoint / name) == record["sha256"][name] for name in FILES)
+        return all(sha256(checkpoint / name) == record["sha256"][name] for name in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """(the newest whole checkpoint or None, the names of newer ones that are damaged)."""
+def newest(folder: Path, files: Iterable[str] = FILES) -> tuple[Path | None, list[str]]:
+    """(the newest whole checkpoint or None, the names of newer ones that are damaged); see `is_whole`."""
     damaged: list[str] = []
     for checkpoint in reversed(all_in(folder)):
-        if is_whole(checkpoint):
+        if is_whole(checkpoint, files):
             return checkpoint, damaged
         damaged.append(checkpoint.name)
     return None, damaged

@@ -16,11 +16,13 @@ from mulligan.config import Data, nearest
 from mulligan.data import Progress, open_source
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
-from mulligan.game import System
+from mulligan.game import System, Translator
+from mulligan.layers.tiles import TILE, bands
 from mulligan.rundir import RunDir
 from mulligan.signals import Signal
 
 SHIPPED = Path(__file__).parent / "models"
+WEIGHTS = "model.safetensors"
 AT_ONCE = 256  # samples generated in one pass
 EXAMPLES = "examples.safetensors"  # in a run whose system is told what to make: conditions of held-out data
 
@@ -29,10 +31,17 @@ class Model:
     """A system in eval mode whose generators hold the moving average of their weights."""
 
     def __init__(
-        self, directory: Path, weights: Path, config: dict[str, Any], *, round: int = 0, stage: int = 0
+        self,
+        directory: Path,
+        weights: Path,
+        config: dict[str, Any],
+        *,
+        round: int = 0,
+        stage: int = 0,
+        sha256: str | None = None,
     ) -> None:
         self.directory, self.config, self.round = directory, config, round
-        self.hash = checkpoint.sha256(weights)[:16]
+        self.hash = (sha256 or checkpoint.sha256(weights))[:16]
         self.system = build(config, stage)
         tensors, average = checkpoint.load_model(weights)
         _load(self.system, {**tensors, **average}, weights)
@@ -49,18 +58,18 @@ class Model:
         """
         shipped = SHIPPED / str(run)
         if not (Path(run) / "config.json").exists() and (shipped / "config.json").is_file():
-            return cls(shipped, shipped / "model.safetensors", json.loads((shipped / "config.json").read_text()))
+            return cls(shipped, shipped / WEIGHTS, json.loads((shipped / "config.json").read_text()))
         if not Path(run).exists():
             known = [p.name for p in SHIPPED.glob("*")]
             raise Mistake(f"there is no run {str(run)!r}{nearest(str(run), known)}")
         rundir = RunDir.open(run)
-        newest, damaged = checkpoint.newest(rundir.checkpoints)
+        newest, damaged = checkpoint.newest(rundir.checkpoints, [WEIGHTS])  # the rest is for a training that goes on
         if newest is None:
             why = f"its checkpoints {', '.join(damaged)} are damaged" if damaged else "it has no checkpoint yet"
             raise Mistake(f"{run} cannot be loaded: {why}; train again, or --resume {run}")
         record = json.loads((newest / "state.json").read_text())
-        weights = newest / "model.safetensors"
-        return cls(rundir.path, weights, rundir.config, round=record["round"], stage=record["stage"])
+        which = {"round": record["round"], "stage": record["stage"], "sha256": record["sha256"][WEIGHTS]}
+        return cls(rundir.path, newest / WEIGHTS, rundir.config, **which)
 
     @torch.no_grad()
     def generate(
@@ -81,6 +90,55 @@ class Model:
             batch = {"z": z, **self.told(n), **(given or {})}
             parts = [self._made({k: v[i : i + AT_ONCE] for k, v in batch.items()}) for i in range(0, n, AT_ONCE)]
         return {k: torch.cat([part[k] for part in parts]) for k in self.system.makes}
+
+    @torch.no_grad()
+    def translate(self, x: Tensor, *, back: bool = False, seed: int = 0, tile: int = TILE) -> Tensor:
+        """What a system that makes images from images makes of x (N, C, H, W) in [-1, 1], (N, C', H, W) on the CPU.
+
+        Args:
+            x: of any size; see `layers.tiles`.
+            back: the system's second way, where it has one.
+            seed: of noise.
+            tile: images with a longer side are cut into overlapping tiles of this side, in px.
+
+        Raises:
+            ValueError: the system makes no images from images, or has no second way.
+        """
+        system, key = self.translator(), self.route(back)[0]
+
+        def make(part: Tensor) -> Tensor:
+            return system.translate(part.to(system.device), key).float().cpu()
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            some = max(1, AT_ONCE * 64 * 64 // (x.shape[2] * x.shape[3]))
+            parts = [list(bands(part, make, multiple=system.multiple, tile=tile)) for part in torch.split(x, some)]
+        return torch.cat([torch.cat(part, 2) for part in parts])
+
+    def translator(self) -> Translator:
+        """The system, which makes images from images.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if isinstance(self.system, Translator):
+            return self.system
+        run = self.directory.name if self.directory.parent == SHIPPED else self.directory
+        raise Mistake(f"{self.config['system']} makes no images from images; see what it makes: mulligan sample {run}")
+
+    def route(self, back: bool = False) -> tuple[str, str]:
+        """Of a batch, the key that goes in and the key that comes out; `back`: those of the second way.
+
+        Raises:
+            ValueError: there is none.
+        """
+        routes = list(self.translator().routes.items())
+        if not back:
+            return routes[0]
+        if len(routes) < 2:
+            given, made = routes[0]
+            raise Mistake(f"--back: {self.config['system']} has one way only, from {given} to {made}; leave it out")
+        return routes[1]
 
     def _made(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         made = self.system.generate({k: v.to(self.system.device) for k, v in batch.items()})

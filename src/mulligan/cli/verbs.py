@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mulligan.cli.apply import apply
 from mulligan.cli.data import data
 from mulligan.cli.demo import demo
 from mulligan.cli.evaluate import compare, evaluate
@@ -38,6 +39,7 @@ VERBS = {verb.play.__name__: verb for verb in (
     Verb(data, "list | get NAME | check DATA", "data: a built-in name, a folder of images, a .npy, .npz or .csv file"),
     Verb(train, "SYSTEM --data DATA", "train; SYSTEM may be auto: what measurement found best for the data"),
     Verb(sample, "RUN -n 64 -o digits.png", "generate: a .png grid, a folder, .npz, .csv or a .gif walk"),
+    Verb(apply, "RUN INPUT ... -o OUT", "images from images: pictures, folders, videos through a translating system"),
     Verb(evaluate, "RUN", "judge a run against its data, each number beside its floor"),
     Verb(compare, "RUN RUN ...", "the numbers of several runs side by side"),
     Verb(progress, "-o runs/progress", "the lecture's figure: GANs of several years, equal data and seconds"),

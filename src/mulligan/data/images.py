@@ -74,6 +74,20 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, be
             raise UnreadableError(_why(error)) from error
 
 
+def whole(path: Path) -> Image.Image:
+    """The image (its first frame) at its own size, RGB, or RGBA where it has transparency.
+
+    Raises:
+        UnreadableError: not an image, or cut short.
+        TooLargeError: larger than the limits.
+    """
+    with _opened(path) as image:
+        try:
+            return flat(image, alpha=image.has_transparency_data)
+        except Exception as error:  # see `load`
+            raise UnreadableError(_why(error)) from error
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
@@ -164,11 +178,17 @@ def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Im
     return _scaled(image, (size, size), box, flat)
 
 
-def _padded(image: Image.Image, size: int, flat: bool) -> Image.Image:
+def fitted(image: Image.Image, size: int, *, flat: bool = False) -> Image.Image:
+    """The image with a longer side of `size`; see `resize`."""
     w, h = image.size
     scale = size / max(w, h)
     inner = (max(1, round(w * scale)), max(1, round(h * scale)))
-    picture = _scaled(image, inner, (0.0, 0.0, float(w), float(h)), flat)
+    return _scaled(image, inner, (0.0, 0.0, float(w), float(h)), flat)
+
+
+def _padded(image: Image.Image, size: int, flat: bool) -> Image.Image:
+    picture = fitted(image, size, flat=flat)
+    inner = picture.size
     fill = (255, 255, 255, 0) if image.mode == "RGBA" else "white"
     canvas = Image.new(image.mode, (size, size), fill)
     canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))

@@ -13,7 +13,8 @@ Here the paper's Y is `x` in a batch, what one wants and what is judged, and its
 code: github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
 
 Differs: images are mirrored, not enlarged and cropped. The rate does not decay: a moving average of G and F is what
-generates. D's field is no larger than an image needs: 34 px for one of 32.
+generates. D's field is no larger than an image needs: 34 px for one of 32. Instance normalisation has gains. The
+identity term is on by default, as in the reference code; the paper has it for paintings.
 """
 
 from __future__ import annotations

@@ -1,0 +1,119 @@
+"""A picture as the network of a run wants to see it: its size, its channels, its colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mulligan.data import images
+from mulligan.data.images import MAP_COLOURS
+from mulligan.errors import Mistake
+from mulligan.layers.colours import grey
+from mulligan.layers.lab import to_lab
+from mulligan.signals import LIGHTNESS, Signal
+
+CHANNELS = (1, 3, 4)  # that pictures can be brought to
+Array = npt.NDArray[np.uint8]
+
+
+class UnsuitedError(Exception):
+    """A picture that can be read, but is not what the run was trained on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        pixels: uint8 (1, C, H, W), C = 4 for a network that sees transparency, else 3, transparent parts on white.
+        alpha: its transparency, where it has one.
+        coloured: whether it has colours that are not grey.
+    """
+
+    pixels: Tensor
+    alpha: Image.Image | None
+    coloured: bool
+
+
+class Door:
+    """Brings pictures to a signal.
+
+    Raises:
+        ValueError: pictures cannot be brought to it.
+    """
+
+    def __init__(self, signal: Signal, size: int | None = None) -> None:
+        if signal.shape[0] not in CHANNELS:
+            rule = "pictures have 1, 3 or 4; from Python: Model.translate"
+            raise Mistake(f"this run was trained on images of {signal.shape[0]} channels: {rule}")
+        self.channels, self.size = signal.shape[0], size
+        self.lightness = signal.names == (LIGHTNESS,)
+        self.palette = palette(signal)
+
+    def enter(self, picture: Image.Image) -> Picture:
+        """Of an upright picture, RGB or RGBA.
+
+        Raises:
+            UnsuitedError: it has a colour that is none of the palette's.
+        """
+        with_alpha = picture.mode == "RGBA"
+        if self.size is not None and max(picture.size) != self.size:
+            picture = images.fitted(picture, self.size, flat=self.palette is not None)
+        alpha = picture.getchannel("A") if with_alpha else None
+        flat = images.flat(picture, alpha=self.channels == 4)
+        pixels = np.require(images.planes(flat), requirements="W")  # of one pixel it is a view
+        if self.palette is not None:
+            check_colours(flat, self.palette)
+        return Picture(torch.from_numpy(pixels)[None], alpha, self.channels == 1 and not images.is_grey(pixels))
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Pixels (1, 3 | 4, h, w), uint8, as the network takes them: float32 (1, C, h, w) in [-1, 1]."""
+        x = pixels.float() / 127.5 - 1
+        if self.lightness:
+            return to_lab(x)[:, :1]
+        return grey(x) if self.channels == 1 else x
+
+
+# --- palettes ---------------------------------------------------------------------------------------------------
+
+
+def palette(signal: Signal) -> Array | None:
+    """The colours of maps of labels, (K, 3 | 4); None where any colour will do."""
+    if not signal.names or not all(name.startswith("#") for name in signal.names):
+        return None
+    colours = [bytes.fromhex(name[1:]) for name in signal.names]
+    return np.array([list(colour) * (3 if len(colour) == 1 else 1) for colour in colours], np.uint8)
+
+
+def check_colours(picture: Image.Image, palette: Array) -> None:
+    """Raise UnsuitedError if a picture has a colour that is none of the palette's: it says which, and where."""
+    found = picture.getcolors(MAP_COLOURS)
+    known = set(map(tuple, palette.tolist()))
+    if found is not None and all(colour in known for _, colour in found):
+        return
+    codes = _codes(palette)
+    for y, row in enumerate(np.asarray(picture)):
+        odd = ~np.isin(_codes(row), codes)
+        if odd.any():
+            x = int(odd.argmax())
+            near = palette[((palette.astype(int) - row[x]) ** 2).sum(1).argmin()]
+            raise UnsuitedError(
+                f"{_spelled(row[x])} at ({x}, {y}) is none of the {len(palette)} colours that maps of this run have; "
+                f"the nearest is {_spelled(near)}"
+            )
+    raise AssertionError("a colour that is nowhere")
+
+
+def _codes(colours: Array) -> npt.NDArray[np.int64]:
+    """Colours (K, C) as numbers (K,)."""
+    codes: npt.NDArray[np.int64] = colours.astype(np.int64) @ (256 ** np.arange(colours.shape[1]))
+    return codes
+
+
+def _spelled(colour: Array) -> str:
+    return "#" + "".join(f"{level:02x}" for level in colour)
