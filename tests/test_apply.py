@@ -550,6 +550,12 @@ def test_a_full_disk_is_said(same: Path, small_disk: Path, tmp_path: Path, mulli
     pytest.importorskip("av")
     file = save(noise(1200, 1200, 3), tmp_path / "a.png")
     assert "cannot be written" in mulligan("apply", same, file, "-o", small_disk / "a.png").mistake()
+    (small_disk / "full").write_bytes(bytes(2**21 - 2**17))
+    frames = [Image.fromarray(noise(300, 300, 3, seed=i)) for i in range(16)]
+    frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
+    for name in ("b.mp4", "b.webm", "b.gif"):
+        assert "cannot be written" in mulligan("apply", same, tmp_path / "b.gif", "-o", small_disk / name).mistake()
+    (small_disk / "full").unlink()
     assert list(small_disk.iterdir()) == []
 
 

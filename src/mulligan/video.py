@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -108,6 +108,27 @@ def _frames(container: Any, rate: Fraction) -> Iterator[Frame]:
         yield Frame(Image.fromarray(np.rot90(pixels, round(frame.rotation / 90)).copy()), time - first)
 
 
+class Disk:
+    """A file that PyAV writes to, which says nothing of a full disk: what goes wrong is kept here."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            return len(content)
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self.error is not None:
+            raise self.error
+
+
 def write(frames: Iterable[Frame], rate: Fraction, out: Path, provenance: dict[str, Any], *, overwrite: bool) -> Path:
     """Write a video as the suffix of `out` says, with its provenance; pictures get even sides, as videos must.
 
@@ -117,21 +138,21 @@ def write(frames: Iterable[Frame], rate: Fraction, out: Path, provenance: dict[s
     suffix = out.suffix.lower()
 
     def fill(aside: Path) -> None:
-        try:
-            _encode(frames, rate, aside, suffix, provenance)
-        except library().FFmpegError as error:
-            raise OSError(error.errno, error.strerror) from error
+        with aside.open("wb") as file:
+            disk = Disk(file)
+            _encode(frames, rate, disk, suffix, provenance)
+            disk.check()
         if suffix == ".gif":
             _comment(aside, json.dumps(samples.full(provenance)).encode("ascii"))
 
     return samples.save_by(out, overwrite, fill)
 
 
-def _encode(frames: Iterable[Frame], rate: Fraction, file: Path, suffix: str, provenance: dict[str, Any]) -> None:
+def _encode(frames: Iterable[Frame], rate: Fraction, disk: Disk, suffix: str, provenance: dict[str, Any]) -> None:
     codec, pixels, options = WRITTEN[suffix]
     tick = 1 / (rate * 512)  # fine enough for frames that do not come at even times
     # without bitexact a .webm has a random number in it
-    with library().open(str(file), "w", format=suffix[1:], options={"fflags": "+bitexact"}) as container:
+    with library().open(disk, "w", format=suffix[1:], options={"fflags": "+bitexact"}) as container:
         full = samples.full(provenance)
         container.metadata.update(title=samples.sentence(full), comment=json.dumps(full))
         stream = container.add_stream(codec, rate=rate, options=options)
@@ -142,6 +163,7 @@ def _encode(frames: Iterable[Frame], rate: Fraction, file: Path, suffix: str, pr
                 stream.width, stream.height = frame.width, frame.height
             frame.pts, frame.time_base = round(time / tick), tick
             container.mux(stream.encode(frame))
+            disk.check()
         container.mux(stream.encode())
 
 
