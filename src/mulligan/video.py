@@ -71,6 +71,10 @@ def opened(path: Path) -> Iterator[Film]:
     Raises:
         UnreadableError: it is none, or only part of one.
     """
+    if path.suffix.lower() == ".gif":
+        with _opened_gif(path) as film:
+            yield film
+        return
     av = library()
     with _read_errors():
         container = av.open(str(path))
@@ -83,6 +87,37 @@ def opened(path: Path) -> Iterator[Film]:
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         n = stream.frames or round((container.duration or 0) / av.time_base * rate)
         yield Film(_frames(container, rate), rate, n, bool(container.streams.audio))
+
+
+@contextmanager
+def _opened_gif(path: Path) -> Iterator[Film]:
+    """By Pillow: FFmpeg sees one frame alone where a GIF does not say how long each is shown."""
+    try:
+        picture = Image.open(path, formats=["GIF"])
+        n = getattr(picture, "n_frames", 1)
+    except Exception as error:
+        raise UnreadableError("not a GIF") from error
+    with picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise UnreadableError(f"frames of {picture.width:,} x {picture.height:,} px, too large")
+        yield Film(_gif_frames(picture, n), 1 / _shown_for(picture), n, False)
+
+
+def _gif_frames(picture: Image.Image, n: int) -> Iterator[Frame]:
+    time = Fraction(0)
+    for i in range(n):
+        try:
+            picture.seek(i)
+            now = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        except Exception as error:  # as for other broken pictures, of many kinds
+            raise UnreadableError(f"frame {i} is broken") from error
+        yield Frame(now, time)
+        time += _shown_for(picture)
+
+
+def _shown_for(picture: Image.Image) -> Fraction:
+    """Seconds; 1/10 where a GIF says nothing, as browsers have it."""
+    return Fraction(round(picture.info.get("duration") or 100), 1000)
 
 
 @contextmanager
