@@ -536,6 +536,13 @@ def test_a_broken_video_is_named(same: Path, tmp_path: Path, mulligan: Command) 
     assert answer.status == 1
     assert "a.mp4 cannot be translated" in answer.err
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.mp4"]
+    frames = [Image.fromarray(noise(40, 60, 3, seed=i)) for i in range(5)]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
+    content = (tmp_path / "c.gif").read_bytes()
+    (tmp_path / "c.gif").write_bytes(content[: len(content) * 3 // 4])
+    answer = mulligan("apply", same, tmp_path / "c.gif", "-o", tmp_path / "c.mp4")
+    assert "c.gif" in answer.mistake()
+    assert not list(tmp_path.glob(".c*"))
 
 
 def test_a_missing_package_is_named(
@@ -550,6 +557,12 @@ def test_a_full_disk_is_said(same: Path, small_disk: Path, tmp_path: Path, mulli
     pytest.importorskip("av")
     file = save(noise(1200, 1200, 3), tmp_path / "a.png")
     assert "cannot be written" in mulligan("apply", same, file, "-o", small_disk / "a.png").mistake()
+    (small_disk / "full").write_bytes(bytes(2**21 - 2**17))
+    frames = [Image.fromarray(noise(300, 300, 3, seed=i)) for i in range(16)]
+    frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
+    for name in ("b.mp4", "b.webm", "b.gif"):
+        assert "cannot be written" in mulligan("apply", same, tmp_path / "b.gif", "-o", small_disk / name).mistake()
+    (small_disk / "full").unlink()
     assert list(small_disk.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -71,6 +71,10 @@ def opened(path: Path) -> Iterator[Film]:
     Raises:
         UnreadableError: it is none, or only part of one.
     """
+    if path.suffix.lower() == ".gif":
+        with _opened_gif(path) as film:
+            yield film
+        return
     av = library()
     with _read_errors():
         container = av.open(str(path))
@@ -83,6 +87,37 @@ def opened(path: Path) -> Iterator[Film]:
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         n = stream.frames or round((container.duration or 0) / av.time_base * rate)
         yield Film(_frames(container, rate), rate, n, bool(container.streams.audio))
+
+
+@contextmanager
+def _opened_gif(path: Path) -> Iterator[Film]:
+    """By Pillow: FFmpeg sees one frame alone where a GIF does not say how long each is shown."""
+    try:
+        picture = Image.open(path, formats=["GIF"])
+        n = getattr(picture, "n_frames", 1)
+    except Exception as error:
+        raise UnreadableError("not a GIF") from error
+    with picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise UnreadableError(f"frames of {picture.width:,} x {picture.height:,} px, too large")
+        yield Film(_gif_frames(picture, n), 1 / _shown_for(picture), n, False)
+
+
+def _gif_frames(picture: Image.Image, n: int) -> Iterator[Frame]:
+    time = Fraction(0)
+    for i in range(n):
+        try:
+            picture.seek(i)
+            now = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        except Exception as error:  # as for other broken pictures, of many kinds
+            raise UnreadableError(f"frame {i} is broken") from error
+        yield Frame(now, time)
+        time += _shown_for(picture)
+
+
+def _shown_for(picture: Image.Image) -> Fraction:
+    """Seconds; 1/10 where a GIF says nothing, as browsers have it."""
+    return Fraction(round(picture.info.get("duration") or 100), 1000)
 
 
 @contextmanager
@@ -108,6 +143,27 @@ def _frames(container: Any, rate: Fraction) -> Iterator[Frame]:
         yield Frame(Image.fromarray(np.rot90(pixels, round(frame.rotation / 90)).copy()), time - first)
 
 
+class Disk:
+    """A file that PyAV writes to, which says nothing of a full disk: what goes wrong is kept here."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            return len(content)
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self.error is not None:
+            raise self.error
+
+
 def write(frames: Iterable[Frame], rate: Fraction, out: Path, provenance: dict[str, Any], *, overwrite: bool) -> Path:
     """Write a video as the suffix of `out` says, with its provenance; pictures get even sides, as videos must.
 
@@ -117,21 +173,21 @@ def write(frames: Iterable[Frame], rate: Fraction, out: Path, provenance: dict[s
     suffix = out.suffix.lower()
 
     def fill(aside: Path) -> None:
-        try:
-            _encode(frames, rate, aside, suffix, provenance)
-        except library().FFmpegError as error:
-            raise OSError(error.errno, error.strerror) from error
+        with aside.open("wb") as file:
+            disk = Disk(file)
+            _encode(frames, rate, disk, suffix, provenance)
+            disk.check()
         if suffix == ".gif":
             _comment(aside, json.dumps(samples.full(provenance)).encode("ascii"))
 
     return samples.save_by(out, overwrite, fill)
 
 
-def _encode(frames: Iterable[Frame], rate: Fraction, file: Path, suffix: str, provenance: dict[str, Any]) -> None:
+def _encode(frames: Iterable[Frame], rate: Fraction, disk: Disk, suffix: str, provenance: dict[str, Any]) -> None:
     codec, pixels, options = WRITTEN[suffix]
     tick = 1 / (rate * 512)  # fine enough for frames that do not come at even times
     # without bitexact a .webm has a random number in it
-    with library().open(str(file), "w", format=suffix[1:], options={"fflags": "+bitexact"}) as container:
+    with library().open(disk, "w", format=suffix[1:], options={"fflags": "+bitexact"}) as container:
         full = samples.full(provenance)
         container.metadata.update(title=samples.sentence(full), comment=json.dumps(full))
         stream = container.add_stream(codec, rate=rate, options=options)
@@ -142,6 +198,7 @@ def _encode(frames: Iterable[Frame], rate: Fraction, file: Path, suffix: str, pr
                 stream.width, stream.height = frame.width, frame.height
             frame.pts, frame.time_base = round(time / tick), tick
             container.mux(stream.encode(frame))
+            disk.check()
         container.mux(stream.encode())
 
 
