@@ -25,18 +25,18 @@ from mulligan.metrics.translation import l1
 from pairs import draw_columns
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = {"digits": 120.0, "emoji": 180.0}
+SECONDS = {"digits": 60.0, "emoji": 120.0}
 SEEDS = (0, 1, 2)
 N, AT_ONCE, PICTURES = 500, 50, 8
 ERROR, NEAREST, KEPT, FD = "L1 to the true partner", "true partner nearest", "digit kept", "FD"
 WAYS: dict[str, Json] = {"CycleGAN": {}, "no identity": {"identity_weight": 0.0}, "GAN alone": {"cycle_weight": 0.0}}
-CONFIG: Json = {"g_width": 16, "d_width": 16, "batch": 4, "lr": 1e-3}
+CONFIG: Json = {"g_width": 16, "d_width": 16, "blocks": 3, "batch": 4, "lr": 1e-3}
 
 
 def paired(name: str, *, unpaired: bool) -> Source:
     if name == "digits":
         return open_source("mnist", size=32, task="blurred", unpaired=unpaired)
-    return open_source("emoji3", size=48, pair="google:fluent", unpaired=unpaired)
+    return open_source("emoji3", size=32, pair="google:fluent", unpaired=unpaired)
 
 
 class Judge:

@@ -23,12 +23,12 @@ from mulligan.metrics.frechet import gaussian, gaussian_distance
 from pairs import draw_columns
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 180.0
+SECONDS = 150.0
 SIZE, N, PICTURES = 64, 400, 8
 SEEDS = (0, 1, 2)
 STYLE, KEPT = "FD to the painting's patches", "edges kept"
 WAYS: dict[str, Json] = {"CycleGAN": {}, "GAN alone": {"cycle_weight": 0.0, "identity_weight": 0.0}}
-CONFIG: Json = {"g_width": 16, "d_width": 16, "batch": 4, "lr": 1e-3}
+CONFIG: Json = {"g_width": 16, "d_width": 16, "blocks": 3, "batch": 4, "lr": 1e-3}
 
 
 def edges_kept(made: Tensor, photo: Tensor) -> float:
