@@ -88,16 +88,16 @@ def test_what_has_no_partner_is_told_and_left_out(tmp_path: Path, mulligan: Comm
 @pytest.mark.parametrize(
     ("root", "says"),
     [
-        ("strangers", "of 5 of a and 5 of b, 0 have a partner of the same name"),
+        ("strangers", "of 60 of a and 60 of b, 0 have a partner of the same name"),
         ("odd", "partners are of unequal shape"),
     ],
 )
 def test_a_paired_system_is_refused_what_are_no_pairs(tmp_path: Path, mulligan: Command, root: str, says: str) -> None:
-    for i in range(5):
+    for i in range(60):
         put(tmp_path / "strangers" / "a", f"a{i}.png", picture(i))
-        put(tmp_path / "strangers" / "b", f"b{i}.png", picture(9 + i))
+        put(tmp_path / "strangers" / "b", f"b{i}.png", picture(100 + i))
         put(tmp_path / "odd" / "a", f"{i}.png", picture(i, width=30))
-        put(tmp_path / "odd" / "b", f"{i}.png", picture(9 + i))
+        put(tmp_path / "odd" / "b", f"{i}.png", picture(100 + i))
     words = ("train", "pix2pix", "--data", tmp_path / root, "--size", 16, "--patch", 16, "--rounds", 1)
     assert says in mulligan(*words).mistake()
 

@@ -66,8 +66,8 @@ class Data(Options):
         description="A:B, from a class (folder) or tag to another: pairs where files have equal names; left:right and "
         "right:left, the halves of each file; default: found by itself for systems that need it",
     )
-    unpaired: bool | None = Field(
-        default=None, description="two domains of different images, not pairs; default: as the system needs it"
+    unpaired: bool = Field(
+        default=False, description="of pairs two domains of different images; set where the system needs that"
     )
     encoder: Literal["words", "minilm"] = Field(
         default="words",

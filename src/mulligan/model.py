@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from mulligan import checkpoint, registry
 from mulligan.config import Data, nearest
@@ -42,7 +43,8 @@ class Model:
     ) -> None:
         self.directory, self.config, self.round = directory, config, round
         self.hash = (sha256 or checkpoint.sha256(weights))[:16]
-        self.system = build(config, stage)
+        with undrawn():
+            self.system = build(config, stage)
         tensors, average = checkpoint.load_model(weights)
         _load(self.system, {**tensors, **average}, weights)
         self.ema = bool(average)
@@ -238,6 +240,18 @@ def build(config: dict[str, Any], stage: int | None = None) -> System:
             for _ in range(stage + 1):
                 next(stages)
     return system
+
+
+class undrawn(TorchFunctionMode):  # noqa: N801, a context
+    """Inside, weights are not drawn: those of a checkpoint take their place, all of them, and drawing them takes as
+    long as all else that it takes to load a large network.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in DRAWS else func(*args, **(kwargs or {}))
+
+
+DRAWS = (Tensor.normal_, Tensor.uniform_)
 
 
 def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:

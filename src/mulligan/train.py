@@ -28,6 +28,7 @@ from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
 from mulligan.data.layout import find_layout
+from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, conditions
 from mulligan.display import Display, counting
 from mulligan.errors import Mistake
@@ -177,6 +178,8 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     run = Run(**_take(options, Run))
     if run.minutes is None and run.rounds is None:
         run = run.model_copy(update={"minutes": DEFAULT_MINUTES})
+    if "input" in kind.needs and "input" not in source.signals and NO_PAIRS in source.facts:
+        raise Mistake(source.facts[NO_PAIRS])
     match(kind.needs, source.signals, system=system, source=source.name)
     runtime = Runtime.start(run.device, run.precision)
     config = {
@@ -207,9 +210,7 @@ def suited_data(data: Data, kind: type[System]) -> Data:
     needs = {"input", "x2"} & kind.needs.keys()
     if not needs:
         return data
-    found: dict[str, Any] = {}
-    if data.unpaired is None:
-        found["unpaired"] = "x2" in needs
+    found: dict[str, Any] = {"unpaired": data.unpaired or "x2" in needs}
     if data.pair is None and data.task in (None, "labels") and Path(data.data).is_dir():
         layout = find_layout(Path(data.data), data.data)
         found["pair"] = layout.pair if layout else None

@@ -120,7 +120,7 @@ def open_source(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
-    unpaired: bool | None = None,
+    unpaired: bool = False,
     encoder: Encoder = "words",
     progress: Progress | None = None,
 ) -> Source:
@@ -136,8 +136,7 @@ def open_source(
         task: a name of `tasks.names()`: what else a batch holds, computed from its images.
         pair: `A:B`, from a class or a tag to another, which x is of: files of equal name are pairs, with `input` beside
             x, otherwise the first is a second domain, x2. `left:right` and `right:left` are the halves of each file.
-        unpaired: True: two domains, x and x2, of different images, instead of pairs. False: pairs or nothing. None:
-            pairs where there are any.
+        unpaired: two domains, x and x2, of different images, instead of pairs.
         encoder: sentences as word numbers (words), or as embeddings by a frozen network (minilm).
         progress: told how far it is while images are decoded, drawn or fetched for the first time.
 
@@ -161,7 +160,7 @@ def check(
     limit: int | None = None,
     task: str | None = None,
     pair: str | None = None,
-    unpaired: bool | None = None,
+    unpaired: bool = False,
     encoder: Encoder = "words",
     conditional: bool = False,
     progress: Progress | None = None,

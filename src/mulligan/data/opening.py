@@ -33,7 +33,7 @@ def open_any(
     limit: int | None,
     task: str | None,
     pair: str | None,
-    unpaired: bool | None,
+    unpaired: bool,
     encoder: Encoder,
     progress: Progress | None,
 ) -> Source:

@@ -25,27 +25,27 @@ from mulligan.data.source import (
     split_by_content,
     to_tensor,
 )  # fmt: skip
-from mulligan.data.unpaired import Domains, columns, halves, unpaired
+from mulligan.data.unpaired import LEAST, Domains, columns, halves, unpaired
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
 SAME_SHAPE = 0.02  # by which the width over height of partners may differ: sizes are rounded
 NAMED = 3  # files in a message
+NO_PAIRS = "no pairs"  # among the facts of a source: why
 
 
-def paired(source: Source, pair: str, apart: bool | None = None) -> Source:
+def paired(source: Source, pair: str, apart: bool = False) -> Source:
     """From the first class or tag to the second: x is of the second.
 
     Args:
         source: of images.
         pair: A:B.
-        apart: False: as pairs, `input` beside x, of the files of two classes that have equal names. True: as two
-            domains, x2 beside x. None: as pairs if there are any.
+        apart: as two domains, x2 beside x, even where files of the two classes have equal names and are pairs, with
+            `input` beside x.
 
     Raises:
-        ValueError: the pair is not two, or the source lacks one of them, or classes and tags altogether; pairs are
-            asked for and no file has a partner, or partners are of unequal shape.
+        ValueError: the pair is not two, or the source lacks one of them, or classes and tags altogether.
     """
     flag = f"--pair {pair}"
     first, colon, second = (word.strip() for word in pair.partition(":"))
@@ -59,19 +59,19 @@ def paired(source: Source, pair: str, apart: bool | None = None) -> Source:
     a, b = (find(word, source.signals[key], f"{flag}: {source.name}") for word in (first, second))
     if a == b:
         raise Mistake(f"{flag}: both are {first}; name two that differ")
+    why = f"{source.name} does not say which images belong together"
     if key == "y" and source.files is not None:
         partners = Partners.of(source, a, b)
-        if len(partners.both) or apart is False:
+        if len(partners.both) >= LEAST:
             found = partners.source(source, flag, (first, second))
             return halves(found, flag) if apart else found
-    if apart is False:
-        mend = "which are pairs where the files in two folders have equal names; or train a system that needs none"
-        raise Mistake(f"{flag}: {source.name} does not say which images belong together, {mend}")
+        why = partners.none((first, second))
     # the class is the same for all of a domain; tags still tell its samples apart
     choose = partial(_rows, key=key, a=b, b=a)
     derived = unpaired(source, flag, (second, first), choose, without=("y",))
     # with three channels, few of 1,000 modes are left
-    return replace(derived, digits=source.digits and source.signals["x"].shape[0] == 1, files=None)
+    digits = source.digits and source.signals["x"].shape[0] == 1
+    return replace(derived, digits=digits, files=None, facts={**derived.facts, NO_PAIRS: f"{flag}: {why}"})
 
 
 # --- partners ---------------------------------------------------------------------------------------------------
@@ -122,13 +122,7 @@ class Partners:
         return cls(source.files, source.train.arrays["y"], a, b)
 
     def source(self, source: Source, flag: str, names: tuple[str, str]) -> Source:
-        """The pairs, in the splits of their images, or if those of partners differ, by the content of both.
-
-        Raises:
-            ValueError: there are none.
-        """
-        if len(self.both) < 2:
-            raise Mistake(f"{flag}: {self._none(names)}")
+        """The pairs, in the splits of their images, or if those of partners differ, by the content of both."""
         assert isinstance(source.train, ArraySplit)
         arrays = {key: array for key, array in source.train.arrays.items() if key != "y"}
         split = self._split(source, arrays["x"])
@@ -170,7 +164,8 @@ class Partners:
             notes.append(f"Partners of unequal shape that are left out ({len(told):,}): {_some(told)}.")
         return notes
 
-    def _none(self, names: tuple[str, str]) -> str:
+    def none(self, names: tuple[str, str]) -> str:
+        """Why there are no pairs."""
         if self.unequal:
             name, sizes = next(iter(self.unequal.items()))
             return f"partners are of unequal shape: {shown(name)} is {sizes}; bring them to the same width over height"

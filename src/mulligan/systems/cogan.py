@@ -62,7 +62,8 @@ class CoGAN(Typical):
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
         shape, other = (signals[key].shape for key in KEYS)
-        assert shape == other, (shape, other)
+        if shape != other:
+            raise Mistake(f"x is {signals['x']} and x2 {signals['x2']}: cogan ties layers of two domains of one shape")
         c = config
         g = [generator_layers(shape, c.z_dim, c.g_width) for _ in KEYS]
         d = [discriminator_layers(shape, c.d_width, norm=False, wrap=spectral_norm, hidden=c.d_hidden) for _ in KEYS]
