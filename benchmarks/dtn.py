@@ -21,7 +21,7 @@ from mulligan.metrics.frechet import gaussian, gaussian_distance
 from pairs import draw_columns
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
-SECONDS = 150.0
+SECONDS = 100.0
 SIZE, N, PICTURES = 32, 1_000, 10
 SEEDS = (0, 1, 2)
 READ, FD, F = "digits read", "FD (digit judge)", "read by f"
@@ -29,6 +29,8 @@ WAYS: dict[str, Json] = {
     "DTN": {},
     "no TID": {"tid_weight": 0.0},
     "no CONST": {"const_weight": 0.0},
+    "neither": {"tid_weight": 0.0, "const_weight": 0.0},
+    "no D": {"adv_weight": 0.0},
     "f not in G": {"f_in_g": False},
 }
 CHANCE = 0.1
@@ -68,9 +70,13 @@ def references(source: Source) -> dict[str, Metrics]:
 
 
 def bars(summary: Json) -> list[tuple[str, bool]]:
-    full, no_tid, no_const, _ = (find(summary, way)["end"][READ]["mean"] for way in WAYS)
+    full, no_tid, no_const, neither, no_d, _ = (find(summary, way)["end"][READ]["mean"] for way in WAYS)
     words = f"{READ}: DTN {full:.3f} > no TID {no_tid:.3f} >> no CONST {no_const:.3f} > chance, as in the paper"
-    return [(words, full > no_tid > no_const + 0.1 > CHANCE + 0.1)]
+    parts = f"{READ}: DTN {full:.3f}, without D {no_d:.3f}, with neither CONST nor TID {neither:.3f}"
+    return [
+        (words, full > no_tid > no_const + 0.1 > CHANCE + 0.1),
+        (f"{parts}: each far below", max(no_d, neither) < full - 0.2),
+    ]
 
 
 def drawn(contestants: list[Contestant], folder: Path) -> None:
