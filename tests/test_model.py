@@ -126,3 +126,19 @@ def test_what_every_file_says_of_itself(density_run: Path) -> None:
     assert said["model"] == model.hash
     assert said["system"] == "gan"
     assert "CC0" in said["credit"]
+
+
+def test_loading_draws_no_weights(picture_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be replaced at once; and what is loaded is what was saved, to the bit."""
+    from mulligan import model as module
+
+    before = Model.load(picture_run).system.state_dict()
+    monkeypatch.setattr(module, "DRAWS", set())
+    drawn = Model.load(picture_run).system.state_dict()
+    assert all(torch.equal(before[k], drawn[k]) for k in drawn)
+    monkeypatch.undo()
+    with module.undrawn():
+        layer = torch.nn.Linear(3, 3)
+        held = layer.weight.detach().clone()
+        torch.nn.init.normal_(layer.weight)
+        assert torch.equal(layer.weight, held)

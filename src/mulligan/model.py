@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mulligan import checkpoint, registry
@@ -248,10 +248,13 @@ class undrawn(TorchFunctionMode):  # noqa: N801, a context
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in DRAWS else func(*args, **(kwargs or {}))
+        if func in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
-DRAWS = (Tensor.normal_, Tensor.uniform_)
+# torch's layers draw by the first of these, ours by others too
+DRAWS = {nn.init.kaiming_uniform_, nn.init.kaiming_normal_, nn.init.uniform_, nn.init.normal_, Tensor.normal_}
 
 
 def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:
