@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from mulligan.data import open_source
-from mulligan.data.source import Source
+from mulligan.data.source import Source, evenly
 from mulligan.data.unpaired import columns
+from mulligan.game import Translator
 from mulligan.layers.lab import to_lab, to_rgb
-from pairs import COLOURS, FD, L1, Judge, draw, small
+from pairs import COLOURS, FD, L1, Judge, draw_columns, small
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 150.0
@@ -71,9 +72,17 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
 
 
 def drawn(contestants: list[Contestant], folder: Path) -> None:
-    """Not into the docs: some of the photographs must not be published without their licence."""
-    if contestants[0].case.seed == SEEDS[0] and "docs" not in folder.parts:
-        draw(contestants, PICTURES, folder / "colour.png")
+    """Of photographs that may be shown anywhere, none of which training saw."""
+    if contestants[0].case.seed != SEEDS[0]:
+        return
+    test = opens("photos").test
+    rows = test.fetch(evenly(test, PICTURES))
+    made = {"given": rows["input"], "true": rows["x"]}
+    for c in contestants:
+        assert isinstance(c.system, Translator)
+        with c.shown():
+            made[c.case.name] = c.system.translate(rows["input"], "input").float()
+    draw_columns(made, folder / "colour.png", side_by_side=2)
 
 
 QUESTION = Question(
