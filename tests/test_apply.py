@@ -98,9 +98,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
             pixels = PALETTE[rng.integers(0, 3, (16, 16))] if folder == "maps" else rng.integers(0, 256, (16, 16, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(root / "data" / folder / f"{name}.png")
     (root / "mine.py").write_text(OWN)
-    two = OWN.replace('routes = {"input": "x"}', 'routes = {"x2": "x", "x": "x2"}').replace(
-        '("x", "input")', '("x", "x2")'
-    )
+    two = OWN.replace('routes = {"input": "x"}', 'routes = {"x2": "x", "x": "x2"}\n    made = ("x", "x2")')
+    two = two.replace('("x", "input")', '("x", "x2")')
     (root / "two.py").write_text(two)
     known: dict[tuple[str, ...], Path] = {}
 
@@ -332,7 +331,7 @@ def test_maps_have_the_colours_of_training(trained: Run, tmp_path: Path, mulliga
 
 
 def test_the_way_back(trained: Run, same: Path, tmp_path: Path, mulligan: Command) -> None:
-    run = trained("same", "--task", "negative", "--unpaired", "True", file="two.py")
+    run = trained("same", "--task", "negative", "--unpaired", file="two.py")
     file = save(noise(16, 16, 3), tmp_path / "a.png")
     assert mulligan("apply", run, file, "-o", tmp_path / "there.png").status == 0
     assert mulligan("apply", run, file, "-o", tmp_path / "back.png", "--back").status == 0
