@@ -19,9 +19,13 @@ from torch import Tensor, nn
 
 import mulligan as package
 from conftest import Command, separate, tree
-from mulligan import cli, samples
+from mulligan import cli, display, samples
+from mulligan.errors import Mistake
+from mulligan.inputs import Door
+from mulligan.layers.lab import as_bright, to_lab
 from mulligan.layers.tiles import OVERLAP, bands, cut, fade, up
 from mulligan.model import Model
+from mulligan.signals import LIGHTNESS, Signal
 
 OWN = '''"""Mine: images from images, 2030, https://example.org"""
 
@@ -128,6 +132,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train
 
 
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Run:
+    """`drawn("--task", "edges")`: a short run of pix2pix."""
+
+    def train(*words: str) -> Path:
+        out = tmp_path_factory.mktemp("drawn") / "run"
+        tiny = ["--size", "32", "--rounds", "5", "--g-width", "4", "--d-width", "4", "--patch", "16"]
+        assert cli.run(["train", "pix2pix", "--data", str(pictures), "--out", str(out), *tiny, *words]) == 0
+        return out
+
+    return train
+
+
 @pytest.fixture
 def same(trained: Run) -> Path:
     """A run that makes of each picture the same picture."""
@@ -220,6 +237,24 @@ def test_a_network_that_sees_the_whole_tile_leaves_no_seam() -> None:
     assert max(float(y.diff(dim=dim).abs().max()) for dim in (2, 3)) < 0.06  # of at most 1
 
 
+def test_a_unet_with_dropout_leaves_no_seam(drawn: Run) -> None:
+    """Where tiles begin, end and fade, neighbours differ as much as elsewhere."""
+    model = Model.load(drawn("--task", "edges"))
+    assert any(layer.training for layer in model.system.modules() if isinstance(layer, nn.Dropout)), "is its noise"
+    side, tile = 896, 256
+    lines = torch.ones(1, 1, side, side)
+    lines[..., ::32], lines[..., ::32, :] = -1, -1  # alike every 32 px
+    made = torch.cat([model.translate(lines, seed=seed, tile=tile) for seed in range(3)])
+    _, length, starts = cut(side, model.translator().multiple, tile)
+    rims = {*starts[1:], *(start + length for start in starts[:-1])}
+    for dim in (2, 3):
+        steps = made.diff(dim=dim).abs().mean([d for d in range(4) if d != dim])[31:-32].view(-1, 32)
+        usual = steps.median(0).values  # step 0 is the one across a multiple of 32, where tiles begin and end
+        assert all(steps[rim // 32 - 1, 0] < 1.2 * usual[0] for rim in rims)
+        assert steps.mean(1).max() < 1.2 * usual.mean()
+        assert steps.mean(1).min() > 0.7 * usual.mean(), "in fades there is as much of it"
+
+
 def test_model_translates_tensors(trained: Run) -> None:
     model = Model.load(trained("local", "--pair", "maps:photos"))
     x = torch.rand(3, 3, 250, 215) * 2 - 1
@@ -232,6 +267,8 @@ def test_model_translates_tensors(trained: Run) -> None:
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
     assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(Mistake, match=r"\(N, 3, H, W\)"):
+        model.translate(x[:, :1])
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
@@ -305,11 +342,31 @@ def test_grey_for_colour_and_colour_for_grey(trained: Run, same: Path, tmp_path:
     assert np.abs(read(tmp_path / "out/0.png")[..., 0] - wanted).max() <= 1
 
 
-def test_brightness_is_that_of_training(trained: Run, tmp_path: Path, mulligan: Command) -> None:
+def test_brightness_is_that_of_training() -> None:
     """L of CIE Lab: middle grey, 119, is 50 of 100."""
-    file = save(np.full((8, 8), 119, np.uint8), tmp_path / "a.png")
-    assert mulligan("apply", trained("same", "--task", "colour"), file, "-o", tmp_path / "b.png").err == ""
-    assert np.abs(read(tmp_path / "b.png").astype(int) - 128).max() <= 1
+    door = Door(Signal("image", (1, 16, 16), names=(LIGHTNESS,)))
+    assert abs(float(door.see(torch.full((1, 3, 1, 1), 119, dtype=torch.uint8)))) < 2e-3
+
+
+def test_colours_are_as_bright_as_what_they_are_given_to(drawn: Run, tmp_path: Path, mulligan: Command) -> None:
+    """Also where tiles of different colours fade into each other."""
+    run = drawn("--task", "colour")
+    file = save(noise(260, 400), tmp_path / "a.png")
+    assert mulligan("apply", run, file, "-o", tmp_path / "b.png", "--tile", 192).err == ""
+    grey, made = (torch.from_numpy(np.array(Image.open(tmp_path / name).convert("RGB"))) for name in ("a.png", "b.png"))
+    assert not (made[..., 0] == made[..., 1]).all()
+    before, after = (to_lab(x.movedim(2, 0)[None] / 127.5 - 1)[:, 0] * 50 for x in (grey, made))
+    assert (before - after).abs().max() < 0.5, "of 100; what rounding to 8 bits leaves"
+
+
+def test_brightness_is_put_back_where_it_is_off_and_nowhere_else() -> None:
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    lightness = to_lab(x)[:, :1].clone()
+    assert as_bright(x, lightness) is x
+    lightness[:, :, :4] = torch.rand(2, 1, 4, 8) * 2 - 1
+    y = as_bright(x, lightness)
+    assert torch.equal(y[:, :, 4:], x[:, :, 4:])
+    torch.testing.assert_close(to_lab(y)[:, :1], lightness, rtol=0, atol=2e-3)
 
 
 def test_maps_have_the_colours_of_training(trained: Run, tmp_path: Path, mulligan: Command) -> None:
@@ -435,6 +492,15 @@ def test_progress_counts_tiles_and_files(same: Path, tmp_path: Path) -> None:
     tiles = [now for now in told if now[0] == "tiles of a.png"]
     assert tiles == [("tiles of a.png", i + 1, len(tiles)) for i in range(len(tiles))]
     assert told[-1] == ("translating", 2, 2)
+
+
+def test_notes_do_not_stand_behind_what_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    display.counting("translating", 1, 3)
+    display.note("b.png is broken")
+    assert capsys.readouterr().err == "\r\033[Ktranslating: 1 of 3\r\033[Kmulligan: b.png is broken\n"
 
 
 # --- videos -------------------------------------------------------------------------------------------------
