@@ -486,6 +486,15 @@ def test_what_is_refused(same: Path, density_run: Path, tmp_path: Path, mulligan
     assert tree(tmp_path) == before
 
 
+def test_channels_that_no_file_has_are_refused(same: Path, tmp_path: Path) -> None:
+    file = save(noise(16, 16, 3), tmp_path / "a.png")
+    for key, channels in (("input", 2), ("x", 6)):
+        model = Model.load(same)
+        model.system.signals = {**model.system.signals, key: Signal("image", (channels, 16, 16))}
+        with pytest.raises(Mistake, match=f"{channels} channels.*Model.translate"):
+            package.apply(model, [file], tmp_path / "b.png")
+
+
 def test_none_of_many(same: Path, tmp_path: Path, mulligan: Command) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_text("no")
