@@ -16,12 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 import mulligan as package
 from conftest import Command, separate, tree
-from mulligan import cli, samples
+from mulligan import cli, display, samples
+from mulligan.errors import Mistake
+from mulligan.inputs import Door
+from mulligan.layers.lab import as_bright, to_lab
 from mulligan.layers.tiles import OVERLAP, bands, cut, fade, up
 from mulligan.model import Model
+from mulligan.networks.unet import UNet
+from mulligan.signals import LIGHTNESS, Signal
 
 OWN = '''"""Mine: images from images, 2030, https://example.org"""
 
@@ -35,11 +41,12 @@ from torch import Tensor, nn
 from mulligan import losses
 from mulligan.config import Config as BaseConfig
 from mulligan.game import Batch, Stage, Terms, Translator, Turn
+from mulligan.layers.lab import to_rgb
 from mulligan.signals import Signal
 
 
 class Config(BaseConfig):
-    play: Literal["same", "local", "noisy"] = Field(default="same", description="what translate does")
+    play: Literal["same", "local", "noisy", "tinted"] = Field(default="same", description="what translate does")
 
 
 class Mine(Translator):
@@ -77,6 +84,9 @@ class Mine(Translator):
             return self.G(image)
         if self.config.play == "noisy":
             return image + 0.3 * torch.randn_like(image)
+        if self.config.play == "tinted":
+            colour = torch.rand(len(image), 2, 1, 1) - 0.5
+            return to_rgb(torch.cat([image, colour.expand(-1, -1, *image.shape[2:])], 1))
         made = image.expand(-1, self.signals[self.routes[key]].shape[0], -1, -1) if image.shape[1] == 1 else image
         return -made if key == "x" else made
 
@@ -98,9 +108,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
             pixels = PALETTE[rng.integers(0, 3, (16, 16))] if folder == "maps" else rng.integers(0, 256, (16, 16, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(root / "data" / folder / f"{name}.png")
     (root / "mine.py").write_text(OWN)
-    two = OWN.replace('routes = {"input": "x"}', 'routes = {"x2": "x", "x": "x2"}').replace(
-        '("x", "input")', '("x", "x2")'
-    )
+    two = OWN.replace('routes = {"input": "x"}', 'routes = {"x2": "x", "x": "x2"}\n    made = ("x", "x2")')
+    two = two.replace('("x", "input")', '("x", "x2")')
     (root / "two.py").write_text(two)
     known: dict[tuple[str, ...], Path] = {}
 
@@ -221,6 +230,44 @@ def test_a_network_that_sees_the_whole_tile_leaves_no_seam() -> None:
     assert max(float(y.diff(dim=dim).abs().max()) for dim in (2, 3)) < 0.06  # of at most 1
 
 
+def noisy_unet() -> UNet:
+    """That of pix2pix with fresh weights, whose dropout is as loud as it gets; sides are multiples of 32."""
+    torch.manual_seed(0)
+    G = UNet((1, 3), 8, 5).requires_grad_(False)
+    for layer in G.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    G(lines(256))
+    G.eval()
+    for layer in G.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.train()
+    return G
+
+
+def lines(side: int) -> Tensor:
+    """Alike every 32 px, and none of them where a tile begins."""
+    x = torch.ones(1, 1, side, side)
+    x[..., 16::32], x[..., 16::32, :] = -1, -1
+    return x
+
+
+def test_a_unet_with_dropout_leaves_no_seam() -> None:
+    """Each tile draws its own: where they meet, means of 8 px differ as much as elsewhere."""
+    G, side, tile = noisy_unet(), 896, 256
+    torch.manual_seed(1)
+    made = torch.cat([torch.cat(list(bands(lines(side), G, multiple=32, tile=tile)), 2) for _ in range(3)])
+    assert (made[0] - made[1]).std() > 0.1 * made.std(), "there is noise"
+    _, length, starts = cut(side, 32, tile)
+    rims = {*starts[1:], *(start + length for start in starts[:-1])}
+    means = avg_pool2d(made, 8)
+    for dim in (2, 3):
+        steps = means.diff(dim=dim).abs().mean([d for d in range(4) if d != dim])[3:-4].view(-1, 4)
+        usual = steps.median(0).values  # step 0 is the one across a multiple of 32
+        assert all(steps[rim // 32 - 1, 0] < 1.08 * usual[0] for rim in rims), "1.06 to 1.25 where nothing fades"
+        assert steps.mean(1).min() > 0.8 * usual.mean(), "the mean of two noises is a little quieter"
+
+
 def test_model_translates_tensors(trained: Run) -> None:
     model = Model.load(trained("local", "--pair", "maps:photos"))
     x = torch.rand(3, 3, 250, 215) * 2 - 1
@@ -233,6 +280,8 @@ def test_model_translates_tensors(trained: Run) -> None:
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
     assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(Mistake, match=r"\(N, 3, H, W\)"):
+        model.translate(x[:, :1])
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
@@ -306,11 +355,31 @@ def test_grey_for_colour_and_colour_for_grey(trained: Run, same: Path, tmp_path:
     assert np.abs(read(tmp_path / "out/0.png")[..., 0] - wanted).max() <= 1
 
 
-def test_brightness_is_that_of_training(trained: Run, tmp_path: Path, mulligan: Command) -> None:
+def test_brightness_is_that_of_training() -> None:
     """L of CIE Lab: middle grey, 119, is 50 of 100."""
-    file = save(np.full((8, 8), 119, np.uint8), tmp_path / "a.png")
-    assert mulligan("apply", trained("same", "--task", "colour"), file, "-o", tmp_path / "b.png").err == ""
-    assert np.abs(read(tmp_path / "b.png").astype(int) - 128).max() <= 1
+    door = Door(Signal("image", (1, 16, 16), names=(LIGHTNESS,)))
+    assert abs(float(door.see(torch.full((1, 3, 1, 1), 119, dtype=torch.uint8)))) < 2e-3
+
+
+def test_colours_are_as_bright_as_what_they_are_given_to(trained: Run, tmp_path: Path, mulligan: Command) -> None:
+    """Also where tiles of different colours fade into each other."""
+    run = trained("tinted", "--task", "colour")
+    file = save(noise(260, 400), tmp_path / "a.png")
+    assert mulligan("apply", run, file, "-o", tmp_path / "b.png", "--tile", 192).err == ""
+    grey, made = (torch.from_numpy(np.array(Image.open(tmp_path / name).convert("RGB"))) for name in ("a.png", "b.png"))
+    assert not (made[..., 0] == made[..., 1]).all()
+    before, after = (to_lab(x.movedim(2, 0)[None] / 127.5 - 1)[:, 0] * 50 for x in (grey, made))
+    assert (before - after).abs().max() < 0.5, "of 100; what rounding to 8 bits leaves"
+
+
+def test_brightness_is_put_back_where_it_is_off_and_nowhere_else() -> None:
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    lightness = to_lab(x)[:, :1].clone()
+    assert as_bright(x, lightness) is x
+    lightness[:, :, :4] = torch.rand(2, 1, 4, 8) * 2 - 1
+    y = as_bright(x, lightness)
+    assert torch.equal(y[:, :, 4:], x[:, :, 4:])
+    torch.testing.assert_close(to_lab(y)[:, :1], lightness, rtol=0, atol=2e-3)
 
 
 def test_maps_have_the_colours_of_training(trained: Run, tmp_path: Path, mulligan: Command) -> None:
@@ -332,7 +401,7 @@ def test_maps_have_the_colours_of_training(trained: Run, tmp_path: Path, mulliga
 
 
 def test_the_way_back(trained: Run, same: Path, tmp_path: Path, mulligan: Command) -> None:
-    run = trained("same", "--task", "negative", "--unpaired", "True", file="two.py")
+    run = trained("same", "--task", "negative", "--unpaired", file="two.py")
     file = save(noise(16, 16, 3), tmp_path / "a.png")
     assert mulligan("apply", run, file, "-o", tmp_path / "there.png").status == 0
     assert mulligan("apply", run, file, "-o", tmp_path / "back.png", "--back").status == 0
@@ -417,6 +486,15 @@ def test_what_is_refused(same: Path, density_run: Path, tmp_path: Path, mulligan
     assert tree(tmp_path) == before
 
 
+def test_channels_that_no_file_has_are_refused(same: Path, tmp_path: Path) -> None:
+    file = save(noise(16, 16, 3), tmp_path / "a.png")
+    for key, channels in (("input", 2), ("x", 6)):
+        model = Model.load(same)
+        model.system.signals = {**model.system.signals, key: Signal("image", (channels, 16, 16))}
+        with pytest.raises(Mistake, match=f"{channels} channels.*Model.translate"):
+            package.apply(model, [file], tmp_path / "b.png")
+
+
 def test_none_of_many(same: Path, tmp_path: Path, mulligan: Command) -> None:
     for name in "ab":
         (tmp_path / f"{name}.png").write_text("no")
@@ -436,6 +514,15 @@ def test_progress_counts_tiles_and_files(same: Path, tmp_path: Path) -> None:
     tiles = [now for now in told if now[0] == "tiles of a.png"]
     assert tiles == [("tiles of a.png", i + 1, len(tiles)) for i in range(len(tiles))]
     assert told[-1] == ("translating", 2, 2)
+
+
+def test_notes_do_not_stand_behind_what_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    display.counting("translating", 1, 3)
+    display.note("b.png is broken")
+    assert capsys.readouterr().err == "\r\033[Ktranslating: 1 of 3\r\033[Kmulligan: b.png is broken\n"
 
 
 # --- videos -------------------------------------------------------------------------------------------------

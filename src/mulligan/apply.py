@@ -20,12 +20,13 @@ from mulligan.data import images
 from mulligan.data.images import TooLargeError, UnreadableError, shown
 from mulligan.errors import Mistake
 from mulligan.inputs import Door, UnsuitedError
-from mulligan.layers.tiles import TILE, bands
+from mulligan.layers.tiles import TILE
 from mulligan.model import Model
+from mulligan.signals import Signal
 
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
-SUFFIXES = (*samples.PICTURES, *video.WRITTEN)
+WRITABLE = (1, 2, 3, 4)  # channels
 BAD = (UnreadableError, TooLargeError, UnsuitedError)  # what is wrong with one file, and no reason to stop
 
 
@@ -83,7 +84,7 @@ def apply(
             input can be translated.
         OSError: the disk is full or cannot be written.
     """
-    hand = Hand(model, Door(model.system.signals[model.route(back)[0]], size), back, seed, tile, progress)
+    hand = Hand(model, Door(_given(model, back), size), back, seed, tile, progress)
     jobs = planned([Path(given) for given in inputs], Path(out), overwrite)
     applied = Applied()
     for i, job in enumerate(jobs):
@@ -105,6 +106,19 @@ def apply(
     if not applied.written:
         raise Mistake(_nothing(applied.failed))
     return applied
+
+
+def _given(model: Model, back: bool) -> Signal:
+    """Of the images that go in.
+
+    Raises:
+        ValueError: those that come out are none that a file can hold.
+    """
+    given, made = (model.system.signals[key] for key in model.route(back))
+    if made.shape[0] not in WRITABLE:
+        rule = "files have 1 to 4; from Python: Model.translate"
+        raise Mistake(f"this run makes images of {made.shape[0]} channels: {rule}")
+    return given
 
 
 def _nothing(failed: dict[Path, str]) -> str:
@@ -146,15 +160,10 @@ class Hand:
     @torch.no_grad()
     def _pixels(self, pixels: Tensor, doing: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """uint8 (1, C, H, W) -> uint8 (H, W, C'), of which float32 is only ever a band."""
-        system, key = self.model.translator(), self.model.route(self.back)[0]
-
-        def make(tile: Tensor) -> Tensor:
-            return system.translate(self.door.see(tile).to(system.device), key).float().cpu()
-
         progress = partial(self._count, doing) if doing else None
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            made = bands(pixels, make, multiple=system.multiple, tile=self.tile, progress=progress)
+            made = self.model.bands(pixels, back=self.back, tile=self.tile, see=self.door.see, progress=progress)
             return np.concatenate([to_uint8(band)[0] for band in made])
 
     def _count(self, doing: str, done: int, n: int) -> None:
@@ -272,7 +281,7 @@ def _check(jobs: list[Job], overwrite: bool) -> None:
             raise Mistake(f"-o {target} exists; choose another name, or --overwrite")
         if target in targets:
             both = f"{shown(str(targets[target]))} and {shown(str(source))}"
-            raise Mistake(f"{both} would both become {target}; translate them one after the other")
+            raise Mistake(f"{both} would both become {target}; rename one, or give them a folder each")
         targets[target] = source
     if any(target.suffix.lower() in video.WRITTEN for _, target in jobs):
         video.library()

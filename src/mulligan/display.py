@@ -24,6 +24,11 @@ def counting(doing: str, done: int, total: int) -> None:
         print(f"\r\033[K{doing}: {done:,} of {total:,}" if done < total else "\r\033[K", end="", file=sys.stderr)
 
 
+def note(text: str) -> None:
+    """A line on standard error, in place of what `counting` shows there."""
+    print(("\r\033[K" if sys.stderr.isatty() else "") + f"mulligan: {text}", file=sys.stderr)
+
+
 class Display:
     """Shows rounds, images a second, time left, vital numbers and the newest picture, on standard error."""
 

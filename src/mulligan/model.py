@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from mulligan.data import Progress, open_source
 from mulligan.data.source import Source
 from mulligan.errors import Mistake
 from mulligan.game import System, Translator
+from mulligan.layers.lab import as_bright
 from mulligan.layers.tiles import TILE, bands
 from mulligan.rundir import RunDir
-from mulligan.signals import Signal
+from mulligan.signals import LIGHTNESS, Signal
 
 SHIPPED = Path(__file__).parent / "models"
 WEIGHTS = "model.safetensors"
@@ -104,18 +106,46 @@ class Model:
             tile: images with a longer side are cut into overlapping tiles of this side, in px.
 
         Raises:
-            ValueError: the system makes no images from images, or has no second way.
+            ValueError: the system makes no images from images, or has no second way, or takes other channels.
         """
-        system, key = self.translator(), self.route(back)[0]
-
-        def make(part: Tensor) -> Tensor:
-            return system.translate(part.to(system.device), key).float().cpu()
-
+        channels = self.translator().signals[self.route(back)[0]].shape[0]
+        if x.ndim != 4 or x.shape[1] != channels:
+            raise Mistake(f"x has shape {tuple(x.shape)}: this run takes (N, {channels}, H, W); bring it to that")
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             some = max(1, AT_ONCE * 64 * 64 // (x.shape[2] * x.shape[3]))
-            parts = [list(bands(part, make, multiple=system.multiple, tile=tile)) for part in torch.split(x, some)]
-        return torch.cat([torch.cat(part, 2) for part in parts])
+            parts = [torch.cat(list(self.bands(part, back=back, tile=tile)), 2) for part in torch.split(x, some)]
+        return torch.cat(parts)
+
+    def bands(
+        self,
+        x: Tensor,
+        *,
+        back: bool = False,
+        tile: int = TILE,
+        see: Callable[[Tensor], Tensor] = lambda x: x,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Tensor]:
+        """What `translate` makes of x, from top to bottom, each (N, C', h, W); noise is torch's random state's.
+
+        Args:
+            x: of any type that `see` takes.
+            back: see `translate`.
+            tile: see `translate`.
+            see: makes of a part of x what the network takes.
+            progress: called with the tiles done, and all.
+        """
+        system, key = self.translator(), self.route(back)[0]
+        bright, top = system.signals[key].names == (LIGHTNESS,), 0
+
+        def make(part: Tensor) -> Tensor:
+            return system.translate(see(part).to(system.device), key).float().cpu()
+
+        for band in bands(x, make, multiple=system.multiple, tile=tile, progress=progress):
+            given = x[:, :, top : top + band.shape[2]]
+            top += band.shape[2]
+            # the mean of two colours that are equally bright, in which tiles fade into each other, is not as bright
+            yield as_bright(band, see(given)) if bright and band.shape[1] == 3 else band
 
     def translator(self) -> Translator:
         """The system, which makes images from images.

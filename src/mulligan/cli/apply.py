@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from pydantic import Field
@@ -40,21 +39,20 @@ def apply(words: list[str]) -> int:
     if not options["input"]:
         raise Mistake("mulligan apply: name one INPUT or more: a picture, a video or a folder of them")
     from mulligan.apply import apply as apply_
-    from mulligan.display import counting
+    from mulligan.display import counting, note
     from mulligan.model import Model
 
     model = Model.load(options["run"])
     model.translator()
     chosen = {name: options[name] for name in ("back", "seed", "size", "tile", "overwrite")}
-    applied = apply_(model, options["input"], Path(options["out"]), **chosen, progress=counting, say=_say)
+    try:
+        applied = apply_(model, options["input"], Path(options["out"]), **chosen, progress=counting, say=note)
+    finally:
+        counting("", 0, 0)  # what it shows goes, also before a mistake is told
     failed = {str(source): why for source, why in applied.failed.items()}
     written = [str(file) for file in applied.written]
     found = {"written": written, "failed": failed, "notes": applied.notes}
     answer(options["json_"], found, written if len(written) == 1 else [f"{options['out']}: {len(written):,} files"])
     if failed:
-        print(f"mulligan: {len(failed)} of {len(failed) + len(written)} could not be translated", file=sys.stderr)
+        note(f"{len(failed)} of {len(failed) + len(written)} could not be translated")
     return 1 if failed else 0
-
-
-def _say(note: str) -> None:
-    print(f"mulligan: {note}", file=sys.stderr)

@@ -14,6 +14,7 @@ TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019
 WHITE = (0.950456, 1.0, 1.088754)
 EPS, KAPPA = (6 / 29) ** 3, (29 / 3) ** 3 / 100
 STEPS = 12  # of the search for colours that a screen can show: 1/4096 of a colour's strength
+SEEN = 1e-3  # of a brightness: 0.05 of L's 100, less than a step of 8 bits
 
 
 def to_lab(x: Tensor) -> Tensor:
@@ -52,6 +53,20 @@ def to_rgb(lab: Tensor) -> Tensor:
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     strength = torch.where(_shown(lab, 0.0), torch.ones_like(low), low)
     return unclipped_rgb(torch.cat([grey, strength * colour], 1)).clamp(-1, 1)
+
+
+def as_bright(x: Tensor, lightness: Tensor) -> Tensor:
+    """sRGB images x (N, 3, H, W) in [-1, 1] where they are as bright as `lightness` (N, 1, H, W) in [-1, 1] says; where
+    they are not, with that brightness and the same a, b as far as a screen can show them.
+    """
+    lab = to_lab(x)
+    off = ((lab[:, :1] - lightness).abs() > SEEN)[:, 0]
+    if not off.any():
+        return x
+    wanted = torch.cat([lightness, lab[:, 1:]], 1).movedim(1, 0)[:, off]  # (3, pixels)
+    made = x.movedim(1, 0).clone()
+    made[:, off] = to_rgb(wanted[None, :, None])[0, :, 0]
+    return made.movedim(0, 1)
 
 
 def _shown(lab: Tensor, beyond: float) -> Tensor:
