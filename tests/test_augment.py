@@ -15,7 +15,9 @@ ALL = torch.ones(6, 1, 1, 1)
 NONE = torch.zeros(6, 1, 1, 1)
 TRANSFORMS = [augment.brightness, augment.saturation, augment.contrast, augment.translation, augment.cutout]
 # mcgan has no --augment: its masks would have to be moved too
-IMAGE_SYSTEMS = sorted({name for name, kind in CASES if kind.startswith("image")} - {"mcgan"})
+# whose D sees an image alone: what is moved no longer lies on what it was made from, or on its mask
+TWO_IMAGES = {"mcgan", "pix2pix", "cyclegan", "dtn"}
+IMAGE_SYSTEMS = sorted({name for name, kind in CASES if kind.startswith("image")} - TWO_IMAGES)
 
 
 def pictures(channels: int = 3, side: int = 16) -> Tensor:

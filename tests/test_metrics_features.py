@@ -10,8 +10,10 @@ import torch
 
 from mulligan.data import open_source
 from mulligan.data.source import ArraySplit, DataCard, Source
-from mulligan.metrics import digits, efficientnet, features
+from mulligan.layers.colours import in_colour
+from mulligan.metrics import digits, features
 from mulligan.metrics.inception import Inception
+from mulligan.networks import efficientnet
 from mulligan.signals import Signal
 
 
@@ -101,11 +103,11 @@ def test_efficientnet_uses_every_weight_of_its_file() -> None:
 
 def test_grey_and_transparent_images_become_colour() -> None:
     grey = images(2, 1, 8)
-    assert torch.equal(features.in_colour(grey), grey.expand(2, 3, 8, 8))
+    assert torch.equal(in_colour(grey), grey.expand(2, 3, 8, 8))
     clear = torch.cat([images(2, 3, 8), -torch.ones(2, 1, 8, 8)], 1)
-    assert torch.equal(features.in_colour(clear), torch.ones(2, 3, 8, 8))
+    assert torch.equal(in_colour(clear), torch.ones(2, 3, 8, 8))
     solid = torch.cat([images(2, 3, 8), torch.ones(2, 1, 8, 8)], 1)
-    assert torch.equal(features.in_colour(solid), solid[:, :3])
+    assert torch.equal(in_colour(solid), solid[:, :3])
 
 
 def test_8_bit_images_stay_as_they_are() -> None:
