@@ -49,9 +49,7 @@ def test_the_ternary_game_in_closed_form() -> None:
     s = system(gamma=0.0, adv_weight=0.5)
     s.D, batch = Says(), batch_of(s)
     terms = {k: float(v.detach()) for k, v in s.d_loss(batch).items()}
-    assert terms == pytest.approx(
-        {"real": surprise(REAL), "from_s": surprise(FROM_S), "from_t": surprise(FROM_T), "r1": 0.0}
-    )
+    assert terms == pytest.approx({"real": surprise(REAL), "from_s": surprise(FROM_S), "from_t": surprise(FROM_T)})
     assert float(s.g_loss(batch)["adv"].detach()) == pytest.approx(0.5 * 2 * surprise(REAL))
 
 
@@ -221,7 +219,7 @@ def test_whole_commands(digits: Any, tmp_path: Path, mulligan: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--data", "mnist"), "dtn needs x2 (image), but mnist supplies only x"),
+        (("--data", "mnist"), "dtn needs y2 (label), but mnist supplies only x"),
         (("--data", "ring", "--task", "on_photos"), "ring has no grey images with labels; try --data mnist"),
         (("--data", "mnist", "--task", "dilation"), "dtn needs y2 (label)"),
     ],

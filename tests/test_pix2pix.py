@@ -321,3 +321,43 @@ def test_mistakes_take_one_line(words: tuple[str, ...], says: str, pictures: Pat
     assert "pix2pix needs input (image), but mnist supplies only x" in mulligan("train", "pix2pix").mistake()
     known = ("--data", pictures, "--task", "edges", *TINY, "--rounds", "1")
     assert says in mulligan("train", "pix2pix", *known, *words).mistake()
+
+
+def test_colours_are_exact_where_training_computes_in_bfloat16() -> None:
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        lab = to_lab(x)
+        assert torch.equal(lab, to_lab(x)) and (to_rgb(lab) - x).abs().max() < 0.01
+    assert torch.equal(lab, to_lab(x))
+
+
+def test_some_noise_at_any_side() -> None:
+    for halvings in range(2, 9):
+        found = sum(isinstance(m, nn.Dropout) for m in UNet((1, 1), 1, halvings).modules())
+        assert found == min(3, max(1, halvings - 2)), halvings
+
+
+def test_unpaired_is_refused_where_it_means_nothing(pictures: Path, mulligan: Command) -> None:
+    said = mulligan("train", "pix2pix", "--data", pictures, "--task", "edges", "--unpaired", *TINY).mistake()
+    assert "this system learns from pairs" in said
+    assert "mnist has no pairs to be taken apart" in mulligan("train", "dcgan", "--unpaired").mistake()
+
+
+def test_both_ways_of_a_folder_have_their_own_fingerprint(tmp_path: Path) -> None:
+    from mulligan.data import open_source
+
+    for i in range(12):
+        rng = np.random.default_rng(i)
+        Image.fromarray(rng.integers(0, 255, (8, 16, 3)).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    ways = [open_source(str(tmp_path), pair=pair).fingerprint for pair in ("left:right", "right:left")]
+    assert len({*ways, open_source(str(tmp_path)).fingerprint}) == 3
+
+
+def test_folders_named_left_and_right_are_two_folders(tmp_path: Path) -> None:
+    from mulligan.data import open_source
+
+    draw_pairs(tmp_path, n=30)
+    (tmp_path / "maps").rename(tmp_path / "left")
+    (tmp_path / "photos").rename(tmp_path / "right")
+    source = open_source(str(tmp_path), pair="left:right")
+    assert sum(map(len, source.splits.values())) == 30 and "y" not in source.signals

@@ -20,6 +20,7 @@ from mulligan.metrics.translation import histogram_intersection, l1, sharpness
 
 MOST = 1000  # pairs that are compared
 POOL = 4000  # training pairs among which the nearest input is sought
+AT_ONCE = 200  # images in memory beside those that are judged
 SMALL = 16  # px, of inputs that are compared
 
 
@@ -32,9 +33,14 @@ def pairs(split: Split, n: int) -> tuple[Tensor, Tensor]:
 
 def nearest_partner(source: Source, given: Tensor) -> Tensor:
     """For each input the x of the training pair whose input is nearest, of both at 16 px."""
-    x, known = pairs(source.train, min(len(source.train), POOL))
-    wanted, there = (adaptive_avg_pool2d(images, SMALL).flatten(1) for images in (given, known))
-    return x[torch.cdist(wanted, there).argmin(1)]
+    index = evenly(source.train, min(len(source.train), POOL))
+    known = torch.cat([small(source.train.fetch(part)["input"]) for part in in_parts(index, AT_ONCE)])
+    nearest = torch.cdist(small(given), known).argmin(1).numpy()
+    return torch.cat([source.train.fetch(part)["x"] for part in in_parts(index[nearest], AT_ONCE)])
+
+
+def small(images: Tensor) -> Tensor:
+    return adaptive_avg_pool2d(images, SMALL).flatten(1)
 
 
 def colours(made: Tensor, true: Tensor) -> float:
@@ -73,4 +79,6 @@ def results(source: Source, split: str, made: Tensor, card: Callable[..., Card])
 
 def source_mean(source: Source) -> Tensor:
     """The mean picture of training (1, C, H, W)."""
-    return pairs(source.train, min(len(source.train), POOL))[0].mean(0, keepdim=True)
+    index = evenly(source.train, min(len(source.train), POOL))
+    total = torch.stack([source.train.fetch(part)["x"].sum(0) for part in in_parts(index, AT_ONCE)]).sum(0)
+    return total[None] / len(index)

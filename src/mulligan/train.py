@@ -162,9 +162,14 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     """Check everything that can be checked before training, and build the system."""
     system = whole_system(system)
     chosen_data = Data(data=whole_path(data), **_take(options, Data))
+    told_unpaired = chosen_data.unpaired
     if system != "auto":
         chosen_data = suited_data(chosen_data, registry.load(system))
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
+    if told_unpaired and "x2" not in source.signals:
+        raise Mistake(
+            f"--unpaired: {source.name} has no pairs to be taken apart; add --task or --pair, or leave it out"
+        )
     chosen = ""
     if system == "auto":
         choice = auto.choose(source)
@@ -208,10 +213,13 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
 def suited_data(data: Data, kind: type[System]) -> Data:
     """Pairs, or two domains, as the system needs it, where the user has not said otherwise."""
     needs = {"input", "x2"} & kind.needs.keys()
+    if data.unpaired and "input" in needs:
+        raise Mistake("--unpaired: this system learns from pairs; leave it out, or train one that needs two domains")
     if not needs:
         return data
     found: dict[str, Any] = {"unpaired": data.unpaired or "x2" in needs}
-    if data.pair is None and data.task in (None, "labels") and Path(data.data).is_dir():
+    folder = data.data not in source_names() and Path(data.data).is_dir()
+    if folder and data.pair is None and data.task in (None, "labels"):
         layout = find_layout(Path(data.data), data.data)
         found["pair"] = layout.pair if layout else None
     return data.model_copy(update=found)

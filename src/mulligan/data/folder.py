@@ -64,6 +64,8 @@ def open_folder(
             cache that cannot be written.
     """
     listing = find(root, name)
+    if beside and listing.classes:
+        beside = None  # folders of those names
     said = read_annotations(root, [file.relative for file in listing.files])
     form = Form(size, fit, alpha, maps, beside is not None)
     make = partial(_make, listing, form=form, progress=progress)
@@ -373,7 +375,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
         name=name,
         signals=signals,
         **array_splits(arrays, split),
-        fingerprint=_fingerprint(meta["fingerprint"], arrays, said),
+        fingerprint=_fingerprint(meta["fingerprint"] + (beside or ""), arrays, said),
         card=DataCard(name, "licence not stated", "authors not stated", f"resized to {x.shape[2]} px"),
         notes=[*notes, *meta["notes"], *_notes(meta, len(x), x.shape[2])],
         facts={

@@ -19,6 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
 MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
+GREY_LABELS = 32  # at most, of a map whose colours are all grey
 MAP_COLOURS = 256  # at most, of a map of labels
 Array = npt.NDArray[Any]
 
@@ -159,8 +160,14 @@ def halved(image: Image.Image) -> list[Image.Image]:
 
 
 def few(image: Image.Image) -> bool:
-    """Whether an image has so few colours that it is a map of labels."""
-    return image.getcolors(MAP_COLOURS) is not None
+    """Whether an image has so few colours that it is a map of labels. A grey photo has no more than 256 levels either:
+    it is one where it has many.
+    """
+    colours = image.getcolors(MAP_COLOURS)
+    if colours is None:
+        return False
+    grey = all(isinstance(c, tuple) and len({*c[:3]}) == 1 for _, c in colours)
+    return not grey or len(colours) <= GREY_LABELS
 
 
 def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Image.Image:

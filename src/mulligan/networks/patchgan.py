@@ -29,7 +29,8 @@ def check_field(field: int, size: int) -> None:
     left = size if field == 1 else size // 2 ** FIELDS[field] - 2
     if left < 1:
         most = max([1, *(f for f, k in FIELDS.items() if size // 2**k > 2)])
-        raise Mistake(f"--patch {field}: images of {size} px are too small for it; take {most} or image")
+        take = f"{most} or image" if whole(size) <= most else str(most)
+        raise Mistake(f"--patch {field}: images of {size} px are too small for it; take {take}")
 
 
 class PatchDiscriminator(nn.Module):

@@ -24,7 +24,8 @@ class UNet(nn.Module):
         width: channels of the first map, doubled at each halving.
         halvings: of the side.
         norm: of all maps but the first, the innermost and the last.
-        dropout: share of the maps left out at the three innermost doublings but the very first.
+        dropout: share of the maps left out at three doublings, all but the innermost, as many as there are; where that
+            is the only one before the last, there.
         antialias: filter before each halving and after each doubling.
     """
 
@@ -50,7 +51,7 @@ class UNet(nn.Module):
             nn.Sequential(
                 *_doubling(widths[i] * (1 if i == last else 2), widths[i - 1], antialias),
                 norm(widths[i - 1]),
-                *([nn.Dropout(dropout)] if dropout and last - NOISY <= i < last else []),
+                *([nn.Dropout(dropout)] if dropout and last - NOISY <= i < max(last, 2) else []),
             )
             for i in range(last, 0, -1)
         )

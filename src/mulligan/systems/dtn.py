@@ -65,8 +65,8 @@ class DTN(Translator):
 
     needs = {
         "x": (Signal("image", (None, None, None)),),
-        "x2": (Signal("image", (None, None, None)),),
         "y2": (Signal("label", ()),),
+        "x2": (Signal("image", (None, None, None)),),
     }
     routes = {"x2": "x"}
     averaged = ("f", "g", "e")
@@ -119,13 +119,14 @@ class DTN(Translator):
     def d_loss(self, batch: Batch) -> Terms:
         s, t, kept = batch["x2"], batch["x"], self.kept.take(self.images)
         from_s, from_t = (self.G(s), self.G(self.as_source(t))) if kept is None else kept
-        slopes = gradient_penalty(lambda x: surely_real(self.D(x)), t)
-        return {
+        terms = {
             "real": self.asked(t, REAL),
             "from_s": self.asked(from_s, FROM_S),
             "from_t": self.asked(from_t, FROM_T),
-            "r1": self.config.gamma / 2 * slopes,
         }
+        if gamma := self.config.gamma:
+            terms["r1"] = gamma / 2 * gradient_penalty(lambda x: surely_real(self.D(x)), t)
+        return terms
 
     def asked(self, x: Tensor, kind: int) -> Tensor:
         """-E log D_kind(x)."""

@@ -60,7 +60,7 @@ class Config(BaseConfig):
         default=0.0, ge=0, description="weight of a distance in EfficientNet-Lite0's features; 0: none, as the paper"
     )
     loss: Literal["minimax", "least_squares", "relativistic"] = Field(
-        default="minimax", description="D's question; relativistic: which of two is real, with R1 and R2"
+        default="minimax", description="D's question; relativistic: which of two is real; with --gamma, R1 and R2"
     )
     gamma: float = Field(default=0.0, ge=0, description="γ, weight of R1, and of R2 where D is relativistic")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="share of maps left out, G's only noise")
@@ -101,7 +101,7 @@ class Pix2Pix(Translator):
         self.G = UNet((seen, made), c.g_width, _halvings(size), norm, dropout=c.dropout, antialias=c.antialias)
         self.multiple = self.G.multiple
         self.D = _discriminator(c, (seen, made), size, norm) if c.adv_weight else None
-        self.distance = FeatureDistance() if c.perceptual_weight else None
+        self._distance: FeatureDistance | None = None
         self.kept = Kept()
 
     def stages(self) -> Iterator[Stage]:
@@ -115,11 +115,17 @@ class Pix2Pix(Translator):
         fake = self.G(x)
         self.kept.keep(self.images, x, y, fake)
         terms = {"l1": c.l1_weight * (y - losses.wide(fake)).abs().mean()} if c.l1_weight else {}
-        if self.distance is not None:
+        if c.perceptual_weight:
             terms["perceptual"] = c.perceptual_weight * self.distance(self.shown(x, y), self.shown(x, fake)).mean()
         if self.D is not None:
             terms["adv"] = c.adv_weight * self.adversarial(x, y, fake)
         return terms
+
+    @property
+    def distance(self) -> FeatureDistance:
+        """Read when it is first asked for: whoever only generates needs no such network."""
+        self._distance = self._distance or FeatureDistance()
+        return self._distance
 
     def adversarial(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
         judged = self.judge(x, fake)
