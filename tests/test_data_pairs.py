@@ -14,6 +14,7 @@ from torch import Tensor
 from conftest import Command
 from mulligan.data import open_source
 from mulligan.data.layout import find_layout
+from mulligan.data.pair import together
 from mulligan.data.source import Source
 from mulligan.data.tasks.edges import edges
 from mulligan.layers.lab import to_lab
@@ -107,8 +108,39 @@ def test_pairs_as_two_domains_share_no_pair(tmp_path: Path) -> None:
     source = open_source(str(tmp_path), size=16, pair="maps:photos", unpaired=True)
     rows = source.train.fetch(np.arange(len(source.train)))
     assert set(rows) == {"x", "x2"} == set(source.signals)
-    first = {row.numpy().tobytes() for row in rows["x"]}
-    assert not first & {(-row + 0.0).numpy().tobytes() for row in rows["x2"]}
+    levels = {key: ((images + 1) * 127.5).round().to(torch.uint8) for key, images in rows.items()}
+    seen = {row.numpy().tobytes() for row in levels["x"]}
+    partners_of_x2 = {(255 - row).numpy().tobytes() for row in levels["x2"]}
+    assert not seen & partners_of_x2
+    whole = open_source(str(tmp_path), size=16, pair="maps:photos").train.fetch(np.arange(40))
+    paired = [((whole[key] + 1) * 127.5).round().to(torch.uint8)[0] for key in ("x", "input")]
+    assert torch.equal(paired[0], 255 - paired[1]), "what would be found"
+
+
+def test_a_few_equal_names_are_chance_where_no_pairs_are_asked_for(tmp_path: Path) -> None:
+    for i in range(60):
+        put(tmp_path / "horses", f"IMG_{i}.png", picture(i))
+        put(tmp_path / "zebras", f"IMG_{i + 50}.png", picture(100 + i))
+    source = open_source(str(tmp_path), size=16, pair="horses:zebras", unpaired=True)
+    assert sum(source.facts["domains"].values()) > 80, "all of training, not ten pairs taken apart"
+    assert len(everything(open_source(str(tmp_path), size=16, pair="horses:zebras"))["x"]) == 10
+
+
+def test_pairs_that_share_an_image_are_in_one_split(tmp_path: Path) -> None:
+    for i in range(60):
+        put(tmp_path / "maps", f"{i}.png", picture(i))
+        put(tmp_path / "photos", f"{i}.png", picture(100 + i % 6))
+    source = open_source(str(tmp_path), size=16, pair="maps:photos")
+    found = [
+        {row.numpy().tobytes() for row in split.fetch(np.arange(len(split)))["x"]} for split in source.splits.values()
+    ]
+    assert all(found) and not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+
+
+def test_what_is_together_by_others() -> None:
+    a, b, c, d, e, f = (bytes([i]) * 16 for i in range(6))
+    keys = together([(a, b), (c, d), (d, b), (e, f)])
+    assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
 def test_the_first_pairs_alone(tmp_path: Path) -> None:
@@ -146,6 +178,8 @@ def test_halves_are_of_folders(mulligan: Command) -> None:
     [
         (("A", "B"), "A:B"),
         (("trainA", "trainB", "testA", "testB"), "A:B"),
+        (("training_A", "validation_A", "training_B", "validation_B"), "A:B"),
+        (("trains", "valleys"), "trains:valleys"),
         (("photos", "labels"), "labels:photos"),
         (("train/sketches", "train/pictures", "val/sketches", "val/pictures"), "sketches:pictures"),
         (("summer", "winter"), "summer:winter"),

@@ -31,6 +31,7 @@ from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
 SAME_SHAPE = 0.02  # by which the width over height of partners may differ: sizes are rounded
+MOST = 0.9  # of files with a partner: fewer are taken for chance where no pairs are asked for
 NAMED = 3  # files in a message
 NO_PAIRS = "no pairs"  # among the facts of a source: why
 
@@ -62,9 +63,10 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
     why = f"{source.name} does not say which images belong together"
     if key == "y" and source.files is not None:
         partners = Partners.of(source, a, b)
-        if len(partners.both) >= LEAST:
-            found = partners.source(source, flag, (first, second))
-            return halves(found, flag) if apart else found
+        if apart and partners.most:
+            return halves(partners.source(source, flag, (first, second)), flag)
+        if not apart and len(partners.both) >= LEAST:
+            return partners.source(source, flag, (first, second))
         why = partners.none((first, second))
     # the class is the same for all of a domain; tags still tell its samples apart
     choose = partial(_rows, key=key, a=b, b=a)
@@ -116,13 +118,20 @@ class Partners:
                 both.append(pair)
         self.both = np.array(both, np.int64).reshape(-1, 2)
 
+    @property
+    def most(self) -> bool:
+        """Whether nearly all files have a partner, so that equal names are no chance."""
+        return len(self.both) >= MOST * max(self.counts)
+
     @classmethod
     def of(cls, source: Source, a: int, b: int) -> Partners:
         assert source.files is not None and isinstance(source.train, ArraySplit)
         return cls(source.files, source.train.arrays["y"], a, b)
 
     def source(self, source: Source, flag: str, names: tuple[str, str]) -> Source:
-        """The pairs, in the splits of their images, or if those of partners differ, by the content of both."""
+        """The pairs, in the splits of their images, or if those of partners differ, by the content of both: pairs that
+        share an image are in the same split.
+        """
         assert isinstance(source.train, ArraySplit)
         arrays = {key: array for key, array in source.train.arrays.items() if key != "y"}
         split = self._split(source, arrays["x"])
@@ -151,9 +160,9 @@ class Partners:
         if (first == second).all() and set(first) == {0, 1, 2}:
             found: Array = first.astype(np.uint8)
             return found
-        keys = [b"".join(content_keys(x[pair])) for pair in self.both]
-        # hashed once more: a key's first bytes decide, and they must not be those of one image alone
-        return split_by_content(content_keys(np.array([np.frombuffer(key, np.uint8) for key in keys])))[0]
+        keys = [tuple(content_keys(x[pair])) for pair in self.both]
+        # hashed once more: the smallest of several hashes is small, and small ones are for training
+        return split_by_content(content_keys(np.array([np.frombuffer(k, np.uint8) for k in together(keys)])))[0]
 
     def _notes(self, flag: str, names: tuple[str, str]) -> list[str]:
         notes = [f"{len(self.both):,} pairs, from {names[0]} to {names[1]} ({flag})."]
@@ -174,6 +183,23 @@ class Partners:
             f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({_some(self.single)} have "
             "none); name partners alike, or train a system that needs no pairs"
         )
+
+
+def together(pairs: list[tuple[bytes, ...]]) -> list[bytes]:
+    """For each pair of content keys a key that it has in common with all pairs that share an image with it, however
+    many others are between them.
+    """
+    parent: dict[bytes, bytes] = {}
+
+    def root(key: bytes) -> bytes:
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    for a, b in pairs:
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    return [root(a) for a, _ in pairs]
 
 
 def _some(names: list[str]) -> str:
