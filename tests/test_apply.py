@@ -99,7 +99,9 @@ Run = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """`trained("same", "--task", "colour")`: a finished run of OWN; `two` ways, by another file."""
+    """`trained("same", "--task", "colour")`: a finished run of OWN; `two` ways and `square` images by other files, or
+    of a system that there is.
+    """
     root = tmp_path_factory.mktemp("apply")
     rng = np.random.default_rng(0)
     for name in range(40):
@@ -111,6 +113,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     two = OWN.replace('routes = {"input": "x"}', 'routes = {"x2": "x", "x": "x2"}\n    made = ("x", "x2")')
     two = two.replace('("x", "input")', '("x", "x2")')
     (root / "two.py").write_text(two)
+    square = OWN.replace("self.multiple = 4", 'self.side = signals["x"].shape[1]').replace(
+        "all(side % self.multiple == 0 for side in image.shape[2:])", "image.shape[2:] == (self.side, self.side)"
+    )
+    (root / "square.py").write_text(square)
     known: dict[tuple[str, ...], Path] = {}
 
     def train(play: str, *words: str, file: str = "mine.py") -> Path:
@@ -124,14 +130,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "1",
                 "--batch",
                 "4",
-                "--play",
-                play,
+                *(("--play", play) if play else ()),
                 "--out",
                 out,
                 "--size",
                 "16",
             )
-            assert cli.run(["train", str(root / file), *map(str, options), *words]) == 0
+            assert cli.run(["train", str(root / file) if play else file, *map(str, options), *words]) == 0
             known[key] = out
         return known[key]
 
@@ -176,6 +181,13 @@ def test_tiles_give_back_every_pixel_to_the_bit(height: int, width: int, multipl
     assert torch.equal(torch.cat(list(bands(x, make, multiple=multiple, tile=tile)), 2), x)
     assert all(side % multiple == 0 for side in sides)
     assert max(sides) <= max(tile, 2 * up(OVERLAP, multiple))
+
+
+@given(st.integers(1, 40), st.sampled_from([1, 4, 32]), st.integers(1, 300))
+def test_no_side_is_below_the_least(side: int, multiple: int, least: int) -> None:
+    seen, length, starts = cut(side, multiple, 192, least)
+    assert len(seen) == length == up(max(side, least), multiple)
+    assert starts == [0]
 
 
 @given(st.integers(1, 9000), st.integers(1, 600), st.integers(192, 2048))
@@ -293,6 +305,43 @@ def test_any_size_comes_back_to_the_pixel(same: Path, size: tuple[int, int], tmp
     answer = mulligan("apply", same, file, "-o", tmp_path / "b.png", "--tile", 192)
     assert (answer.status, answer.out, answer.err) == (0, f"{tmp_path / 'b.png'}\n", "")
     assert (read(tmp_path / "b.png") == read(file)).all()
+
+
+REAL = {
+    "cyclegan": ("--task", "negative", "--unpaired", "--blocks", "1"),
+    "pix2pix": ("--pair", "maps:photos"),
+    "pix2pix of own norms": ("--pair", "maps:photos", "--test-norm", "own"),
+}
+
+
+@pytest.mark.parametrize("system", REAL)
+def test_real_systems_take_any_size(trained: Run, system: str, tmp_path: Path, mulligan: Command) -> None:
+    words = ("--g-width", "4", "--d-width", "4", "--patch", "16", *REAL[system])
+    run = trained("", *words, file=system.split()[0])
+    sizes = [(1, 1), (1, 7), (3, 2), (4, 4), (5, 4), (600, 3), (64, 31), (201, 333)]
+    for i, size in enumerate(sizes):
+        save(noise(*size, 3), tmp_path / f"in/{i}.png")
+    answer = mulligan("apply", run, tmp_path / "in", "-o", tmp_path / "out", "--tile", 192)
+    assert (answer.status, answer.err) == (0, "")
+    assert [read(tmp_path / f"out/{i}.png").shape[:2] for i in range(len(sizes))] == sizes
+
+
+def test_a_network_of_one_size_gets_the_middle(trained: Run, tmp_path: Path, mulligan: Command) -> None:
+    run = trained("same", "--pair", "maps:photos", file="square.py")
+    save(noise(16, 16, 3), tmp_path / "in/a.png")
+    save(np.pad(noise(16, 16, 3), [(0, 0), (4, 4), (0, 0)]), tmp_path / "in/b.png")
+    save(noise(700, 300, 4), tmp_path / "in/c.png")
+    save(noise(1, 1, 3), tmp_path / "in/d.png")
+    answer = mulligan("apply", run, tmp_path / "in/a.png", "-o", tmp_path / "a.png", "--size", 16)
+    assert (answer.status, answer.err) == (0, ""), "nothing was done to it"
+    answer = mulligan("apply", run, tmp_path / "in", "-o", tmp_path / "out")
+    said = "this run takes 16 x 16 px alone: the middle of each picture was cut out and scaled to that"
+    assert (answer.status, answer.err) == (0, f"mulligan: {said}\n")
+    assert (read(tmp_path / "out/a.png") == noise(16, 16, 3)).all()
+    assert (read(tmp_path / "out/b.png") == noise(16, 16, 3)).all()
+    assert [read(tmp_path / f"out/{name}.png").shape for name in "cd"] == [(16, 16, 4), (16, 16, 3)]
+    answer = mulligan("apply", run, tmp_path / "in/a.png", "-o", tmp_path / "b.png", "--size", 50)
+    assert "--size 50: this run takes images of 16 x 16 px alone; leave it out" in answer.mistake()
 
 
 def test_size_scales_the_longer_side(same: Path, tmp_path: Path, mulligan: Command) -> None:
@@ -630,6 +679,32 @@ def test_a_broken_video_is_named(same: Path, tmp_path: Path, mulligan: Command) 
     answer = mulligan("apply", same, tmp_path / "c.gif", "-o", tmp_path / "c.mp4")
     assert "c.gif" in answer.mistake()
     assert not list(tmp_path.glob(".c*"))
+
+
+def test_a_video_of_no_frame_is_none(same: Path, tmp_path: Path, mulligan: Command) -> None:
+    content = film(tmp_path / "a.webm", 48).read_bytes()
+    (tmp_path / "a.webm").write_bytes(
+        content[: content.index(b"\x1f\x43\xb6\x75") + 40]
+    )  # where the first cluster of frames begins
+    before = tree(tmp_path)
+    for name in ("b.mp4", "b.webm", "b.gif"):
+        said = mulligan("apply", same, tmp_path / "a.webm", "-o", tmp_path / name).mistake()
+        assert "a.webm cannot be translated (no frame in it)" in said
+    assert tree(tmp_path) == before
+
+
+def test_a_video_that_is_cut_short_says_so(same: Path, tmp_path: Path, mulligan: Command) -> None:
+    av = pytest.importorskip("av")
+    content = film(tmp_path / "a.webm", 48).read_bytes()
+    (tmp_path / "a.webm").write_bytes(content[: len(content) * 3 // 4])
+    answer = mulligan("apply", same, tmp_path / "a.webm", "-o", tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        n = len(list(container.decode(video=0)))
+    assert 0 < n < 48
+    assert answer.status == 0
+    assert answer.err == f"mulligan: a.webm is cut short: of 48 frames {n} could be read\n"
+    for name in ("c.mp4", "c.mov", "c.mkv"):
+        assert mulligan("apply", same, film(tmp_path / name, 48), "-o", tmp_path / f"of {name}.mp4").err == ""
 
 
 def test_a_missing_package_is_named(

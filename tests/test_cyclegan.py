@@ -219,6 +219,13 @@ def test_other_sides_than_the_datas(sides: tuple[int, int]) -> None:
     assert all(side % s.multiple == 0 for side in sides)
 
 
+def test_the_least_side_is_the_least() -> None:
+    s = system().eval()
+    assert s.translate(torch.rand(1, 3, s.least, s.least), "x2").shape == (1, 3, 8, 8)
+    with pytest.raises(ValueError):
+        s.translate(torch.rand(1, 3, s.least - s.multiple, s.least - s.multiple), "x2")
+
+
 def test_an_images_result_depends_on_no_other() -> None:
     s, x = system(), batch_of()["x2"]
     with torch.no_grad():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from conftest import Command, bare_loop, differences, everything, played, samples_of, signals_of, tiny_system
@@ -154,8 +155,10 @@ def test_f_looks_at_an_image_once(f_in_g: bool, images: int) -> None:
 
 
 def test_another_side_is_refused() -> None:
+    s = system()
+    assert s.side == 16
     with pytest.raises(ValueError, match="dtn makes images of 16 x 16 px from such"):
-        system().translate(torch.zeros(1, 3, 20, 20), "x2")
+        s.translate(torch.zeros(1, 3, 20, 20), "x2")
 
 
 # --- digits on photographs ------------------------------------------------------------------------------------
@@ -214,6 +217,13 @@ def test_whole_commands(digits: Any, tmp_path: Path, mulligan: Command) -> None:
     model = Model.load(run)
     assert model.system.translating  # type: ignore[attr-defined]
     assert mulligan("sample", run, "-n", "4", "-o", tmp_path / "s.png").status == 0
+    for side in (16, 40):
+        Image.new("RGB", (side, 16)).save(tmp_path / f"{side}.png")
+    answer = mulligan("apply", run, tmp_path / "16.png", tmp_path / "40.png", "-o", tmp_path / "made")
+    assert answer.status == 0
+    assert "16 x 16 px alone: the middle of each picture was cut out" in answer.err
+    with pytest.raises(ValueError, match="dtn makes images of 16 x 16 px from such"):
+        model.translate(torch.zeros(1, 3, 300, 300))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mulligan.arrays import to_uint8
 from mulligan.data import images
 from mulligan.data.images import TooLargeError, UnreadableError, shown
 from mulligan.errors import Mistake
-from mulligan.inputs import Door, UnsuitedError
+from mulligan.inputs import Door, Picture, UnsuitedError
 from mulligan.layers.tiles import TILE
 from mulligan.model import Model
 from mulligan.signals import Signal
@@ -84,7 +84,8 @@ def apply(
             input can be translated.
         OSError: the disk is full or cannot be written.
     """
-    hand = Hand(model, Door(_given(model, back), size), back, seed, tile, progress)
+    door = Door(_given(model, back), size, model.translator().side)
+    hand = Hand(model, door, back, seed, tile, progress)
     jobs = planned([Path(given) for given in inputs], Path(out), overwrite)
     applied = Applied()
     for i, job in enumerate(jobs):
@@ -154,8 +155,13 @@ class Hand:
         made = pictures.image(self._pixels(given.pixels, doing))
         if given.alpha is not None and made.mode in ("L", "RGB"):
             made.putalpha(given.alpha)
-        grey = "brightness" if self.door.lightness else "grey"
-        return made, [f"this run sees {grey} alone: colours were not looked at"] if given.coloured else []
+        return made, self._notes(given)
+
+    def _notes(self, given: Picture) -> list[str]:
+        side, grey = self.door.side, "brightness" if self.door.lightness else "grey"
+        cropped = f"this run takes {side} x {side} px alone: the middle of each picture was cut out and scaled to that"
+        coloured = f"this run sees {grey} alone: colours were not looked at"
+        return [note for note, true in ((cropped, given.cropped), (coloured, given.coloured)) if true]
 
     @torch.no_grad()
     def _pixels(self, pixels: Tensor, doing: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -200,7 +206,7 @@ def _film(hand: Hand, job: Job, overwrite: bool) -> list[str]:
     with video.opened(job.source) as film:
         provenance = hand.provenance(job.source)
         video.write(translated(film), film.rate, job.target, provenance, overwrite=overwrite)
-        return [*told, *(["the sound of videos is left out"] if film.sound else [])]
+        return [*told, *film.notes, *(["the sound of videos is left out"] if film.sound else [])]
 
 
 # --- which files ------------------------------------------------------------------------------------------------

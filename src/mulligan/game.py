@@ -330,6 +330,8 @@ class Translator(System):
         "input": "x"
     }  # of a batch, key that goes in -> key that comes out; first: usual
     multiple: int = 1  # sides that the networks can take are multiples of it
+    least: int = 1  # and no smaller
+    side: int | None = None  # the one side that they can take, of squares; None: any
 
     def __init__(self, config: Any, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)
@@ -339,8 +341,8 @@ class Translator(System):
     def translate(self, image: Tensor, key: str) -> Tensor:
         """What is made of images (N, C, H, W) in [-1, 1] of key `key`, (N, C', H, W) in [-1, 1].
 
-        Sides may be any multiple of `multiple`, whatever the data's. Where a system draws noise, from torch's random
-        state.
+        Sides may be any multiple of `multiple` from `least` on, whatever the data's, or `side` alone. Where a system
+        draws noise, from torch's random state.
         """
 
     def generate(self, batch: Batch) -> Batch:

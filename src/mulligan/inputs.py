@@ -33,25 +33,34 @@ class Picture:
         pixels: uint8 (1, C, H, W), C = 4 for a network that sees transparency, else 3, transparent parts on white.
         alpha: its transparency, where it has one.
         coloured: whether it has colours that are not grey.
+        cropped: whether its middle was cut out and scaled.
     """
 
     pixels: Tensor
     alpha: Image.Image | None
     coloured: bool
+    cropped: bool
 
 
 class Door:
     """Brings pictures to a signal.
 
+    Args:
+        signal: of what the network takes.
+        size: the longer side that pictures are scaled to, in px; None: each keeps its own.
+        side: of the squares that are all that the network takes; None: it takes any size.
+
     Raises:
         ValueError: pictures cannot be brought to it.
     """
 
-    def __init__(self, signal: Signal, size: int | None = None) -> None:
+    def __init__(self, signal: Signal, size: int | None = None, side: int | None = None) -> None:
         if signal.shape[0] not in CHANNELS:
             rule = "pictures have 1, 3 or 4; from Python: Model.translate"
             raise Mistake(f"this run was trained on images of {signal.shape[0]} channels: {rule}")
-        self.channels, self.size = signal.shape[0], size
+        if side is not None and size not in (None, side):
+            raise Mistake(f"--size {size}: this run takes images of {side} x {side} px alone; leave it out")
+        self.channels, self.size, self.side = signal.shape[0], size, side
         self.lightness = signal.names == (LIGHTNESS,)
         self.palette = palette(signal)
 
@@ -62,14 +71,23 @@ class Door:
             UnsuitedError: it has a colour that is none of the palette's.
         """
         with_alpha = picture.mode == "RGBA"
-        if self.size is not None and max(picture.size) != self.size:
-            picture = images.fitted(picture, self.size, flat=self.palette is not None)
+        cropped = self.side is not None and picture.size != (self.side, self.side)
+        picture = self._sized(picture)
         alpha = picture.getchannel("A") if with_alpha else None
         flat = images.flat(picture, alpha=self.channels == 4)
         pixels = np.require(images.planes(flat), requirements="W")  # of one pixel it is a view
         if self.palette is not None:
             check_colours(flat, self.palette)
-        return Picture(torch.from_numpy(pixels)[None], alpha, self.channels == 1 and not images.is_grey(pixels))
+        coloured = self.channels == 1 and not images.is_grey(pixels)
+        return Picture(torch.from_numpy(pixels)[None], alpha, coloured, cropped)
+
+    def _sized(self, picture: Image.Image) -> Image.Image:
+        flat = self.palette is not None
+        if self.side is not None:
+            return images.resize(picture, self.side, "crop", flat=flat)
+        if self.size is not None and max(picture.size) != self.size:
+            return images.fitted(picture, self.size, flat=flat)
+        return picture
 
     def see(self, pixels: Tensor) -> Tensor:
         """Pixels (1, 3 | 4, h, w), uint8, as the network takes them: float32 (1, C, h, w) in [-1, 1]."""

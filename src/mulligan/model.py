@@ -137,11 +137,13 @@ class Model:
         """
         system, key = self.translator(), self.route(back)[0]
         bright, top = system.signals[key].names == (LIGHTNESS,), 0
+        if system.side is not None:
+            tile = max(x.shape[2:])  # it has to be seen as a whole
 
         def make(part: Tensor) -> Tensor:
             return system.translate(see(part).to(system.device), key).float().cpu()
 
-        for band in bands(x, make, multiple=system.multiple, tile=tile, progress=progress):
+        for band in bands(x, make, multiple=system.multiple, least=system.least, tile=tile, progress=progress):
             given = x[:, :, top : top + band.shape[2]]
             top += band.shape[2]
             # the mean of two colours that are equally bright, in which tiles fade into each other, is not as bright

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mulligan import samples
-from mulligan.data.images import MAX_PIXELS, UnreadableError
+from mulligan.data.images import MAX_PIXELS, UnreadableError, shown
 from mulligan.errors import Mistake
 
 READ = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
@@ -27,6 +27,7 @@ WRITTEN: dict[str, tuple[str, str, dict[str, str]]] = {  # codec, pixels, its op
     ".gif": ("gif", "pal8", {}),
 }
 GIF_BLOCK = 255  # bytes at most
+SOUND_LONGER = Fraction(1, 4)  # seconds that it may go on behind the last frame
 
 
 class Frame(NamedTuple):
@@ -44,12 +45,14 @@ class Film(NamedTuple):
         rate: frames a second, on average.
         n: how many there are, as far as the file says.
         sound: whether there is any.
+        notes: when all frames are read, what there is to say of them.
     """
 
     frames: Iterator[Frame]
     rate: Fraction
     n: int
     sound: bool
+    notes: list[str]
 
 
 def library() -> ModuleType:
@@ -70,7 +73,7 @@ def opened(path: Path) -> Iterator[Film]:
     """A video, to be read inside.
 
     Raises:
-        UnreadableError: it is none, or only part of one.
+        UnreadableError: it is none, or no frame of it can be read; inside too.
     """
     if path.suffix.lower() == ".gif":
         with _opened_gif(path) as film:
@@ -87,7 +90,8 @@ def opened(path: Path) -> Iterator[Film]:
             raise UnreadableError(f"frames of {stream.width:,} x {stream.height:,} px, too large")
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         n = stream.frames or round((container.duration or 0) / av.time_base * rate)
-        yield Film(_frames(container, rate), rate, n, bool(container.streams.audio))
+        film = Film(_frames(container, rate), rate, n, bool(container.streams.audio), [])
+        yield film._replace(frames=_counted(film, stream, path.name))
 
 
 @contextmanager
@@ -101,7 +105,7 @@ def _opened_gif(path: Path) -> Iterator[Film]:
     with picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise UnreadableError(f"frames of {picture.width:,} x {picture.height:,} px, too large")
-        yield Film(_gif_frames(picture, n), 1 / _shown_for(picture), n, False)
+        yield Film(_gif_frames(picture, n), 1 / _shown_for(picture), n, False, [])
 
 
 def _gif_frames(picture: Image.Image, n: int) -> Iterator[Frame]:
@@ -142,6 +146,30 @@ def _frames(container: Any, rate: Fraction) -> Iterator[Frame]:
         clear = any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
         pixels = frame.to_ndarray(format="rgba" if clear else "rgb24")
         yield Frame(Image.fromarray(np.rot90(pixels, round(frame.rotation / 90)).copy()), time - first)
+
+
+def _counted(film: Film, stream: Any, name: str) -> Iterator[Frame]:
+    """The frames; UnreadableError where there are none, a note where the file says that there are more."""
+    n, end = 0, Fraction(0)
+    for frame in film.frames:
+        yield frame
+        n, end = n + 1, frame.time + 1 / film.rate
+    if n == 0:
+        raise UnreadableError("no frame in it")
+    if n < film.n and end + _slack(film, stream) < _seconds(stream):
+        film.notes.append(f"{shown(name)} is cut short: of {film.n:,} frames {n:,} could be read")
+
+
+def _seconds(stream: Any) -> Fraction:
+    """How long a stream is shown, as its file says. Its frames alone do not tell: a file may have some to leave out."""
+    if stream.duration is not None:
+        return Fraction(stream.duration * stream.time_base)
+    return Fraction(stream.container.duration or 0, library().time_base)
+
+
+def _slack(film: Film, stream: Any) -> Fraction:
+    """Seconds: half a frame, more where a file says alone how long all of it is, for sound may be longer."""
+    return 1 / (2 * film.rate) if stream.duration is not None else SOUND_LONGER
 
 
 class Disk:

@@ -31,10 +31,10 @@ class Cut(NamedTuple):
     starts: list[int]
 
 
-def cut(side: int, multiple: int, tile: int) -> Cut:
-    """A side in tiles of about `tile`, spread evenly, with overlaps of at least OVERLAP."""
-    overlap = up(OVERLAP, multiple)
-    padded, length = up(side, multiple), max(tile // multiple * multiple, 2 * overlap)
+def cut(side: int, multiple: int, tile: int, least: int = 1) -> Cut:
+    """A side in tiles of about `tile`, none below `least`, spread evenly, with overlaps of at least OVERLAP."""
+    overlap, least = up(OVERLAP, multiple), up(least, multiple)
+    padded, length = max(up(side, multiple), least), max(tile // multiple * multiple, 2 * overlap, least)
     if padded <= length:
         return Cut(mirrored(side, padded), padded, [0])
     gaps = math.ceil((padded - overlap) / (length - overlap)) - 1
@@ -56,7 +56,7 @@ def mirrored(side: int, padded: int) -> Tensor:
 
 
 def bands(
-    x: Tensor, make: Make, *, multiple: int = 1, tile: int = TILE, progress: Progress | None = None
+    x: Tensor, make: Make, *, multiple: int = 1, least: int = 1, tile: int = TILE, progress: Progress | None = None
 ) -> Iterator[Tensor]:
     """What `make` makes of images x (N, C, H, W), float32 (N, C', h, W), from top to bottom: no more than two bands are
     in memory at once.
@@ -65,11 +65,12 @@ def bands(
         x: of any type that `make` takes.
         make: (N, C, h, w) -> (N, C', h, w); sides are multiples.
         multiple: of which.
+        least: the smallest of them.
         tile: side of a tile; an image no larger is seen as a whole.
         progress: called with the tiles done, and all.
     """
     _, _, height, width = x.shape
-    down, across = cut(height, multiple, tile), cut(width, multiple, tile)
+    down, across = (cut(side, multiple, tile, least) for side in (height, width))
     done, n = 0, len(down.starts) * len(across.starts)
 
     def made(top: int, left: int) -> Tensor:

@@ -84,7 +84,7 @@ class CycleGAN(Translator):
     routes = {"x2": "x", "x": "x2"}
     made = ("x", "x2")
     averaged = ("G", "F")
-    multiple = 4
+    multiple, least = 4, 8
 
     def __init__(self, config: Config, signals: dict[str, Signal]) -> None:
         super().__init__(config, signals)

@@ -75,6 +75,7 @@ class DTN(Translator):
         super().__init__(config, signals)
         c, target = config, signals["x"].shape
         self.channels, self.size = square(signals["x2"].shape)
+        self.side = self.size
         _check_alike(square(target), (self.channels, self.size))
         self.f = Features(self.channels, c.f_width, c.features)
         self.name = nn.Linear(c.features, signals["y2"].n_classes)  # what f has learned to tell apart
