@@ -20,7 +20,7 @@ from torch.nn.functional import avg_pool2d
 
 import mulligan as package
 from conftest import Command, separate, tree
-from mulligan import cli, display, samples
+from mulligan import cli, display, samples, video
 from mulligan.errors import Mistake
 from mulligan.inputs import Door
 from mulligan.layers.lab import as_bright, to_lab
@@ -759,3 +759,12 @@ def least(words: list[str]) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(seconds)
+
+
+def test_a_film_without_times_of_its_own(same: Path, tmp_path: Path, mulligan: Command) -> None:
+    """An .avi with frames that are stored in another order than they are shown in."""
+    film(tmp_path / "c.avi", 48)
+    assert mulligan("apply", same, tmp_path / "c.avi", "-o", tmp_path / "c.mp4").status == 0
+    with video.opened(tmp_path / "c.mp4") as found:
+        times = [frame.time for frame in found.frames]
+    assert len(times) == 48 and times == sorted(set(times))

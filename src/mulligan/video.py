@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NamedTuple
@@ -135,14 +134,18 @@ def _read_errors() -> Iterator[None]:
 
 def _frames(container: Any, rate: Fraction) -> Iterator[Frame]:
     first: Fraction | None = None
+    last: Fraction | None = None
     decoded = container.decode(video=0)
-    for i in count():
+    while True:
         with _read_errors():
             frame = next(decoded, None)
         if frame is None:
             return
-        time = i / rate if frame.pts is None else Fraction(frame.pts) * frame.time_base
-        first = time if first is None else first
+        told = None if frame.pts is None else Fraction(frame.pts) * frame.time_base
+        if last is not None and (told is None or told <= last):
+            told = last + 1 / rate  # .avi has no times of its own: where they are missing, or go back
+        time = Fraction(0) if told is None else told
+        first, last = time if first is None else first, time
         clear = any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
         pixels = frame.to_ndarray(format="rgba" if clear else "rgb24")
         yield Frame(Image.fromarray(np.rot90(pixels, round(frame.rotation / 90)).copy()), time - first)
