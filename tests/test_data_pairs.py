@@ -273,3 +273,24 @@ def test_photos_are_no_maps(tmp_path: Path, mulligan: Command) -> None:
     assert "have more than 256 colours, so they are no maps of labels; save them as PNG" in said
     said = mulligan("train", "pix2pix", "--data", "mnist", "--task", "labels").mistake()
     assert "--task labels: mnist has no pairs; add --pair MAPS:PICTURES" in said
+
+
+def test_of_two_files_that_differ_by_their_suffix_the_first_is_taken(tmp_path: Path) -> None:
+    partners(tmp_path)
+    put(tmp_path / "photos", "03.png", picture(77))
+    source = open_source(str(tmp_path), size=16, pair="maps:photos")
+    rows = everything(source)
+    assert len(rows["x"]) == 30 and torch.allclose(rows["x"], -rows["input"], atol=1e-6)
+    assert any("(1 are left out): 03" in note for note in source.notes)
+
+
+def test_taking_pairs_apart_computes_no_input_of_what_is_seen_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mulligan.data import computed
+
+    seen: list[int] = []
+    fetch = computed.Computed.fetch
+    monkeypatch.setattr(computed.Computed, "fetch", lambda self, index: seen.append(len(index)) or fetch(self, index))
+    source = open_source("mnist", task="blurred", unpaired=True)
+    assert not seen
+    source.train.fetch(np.arange(10))
+    assert seen == [10]

@@ -99,13 +99,15 @@ class Partners:
 
     Attributes:
         both: int (N, 2), rows of partners of the same shape, of the first class and of the second.
+        twice: names that several files of one class have, of which the first counts.
         single: names of files of either class without a partner.
         unequal: names of partners that differ in shape, with both sizes.
     """
 
     def __init__(self, files: Files, y: Array, a: int, b: int) -> None:
         self.counts = [int((y == label).sum()) for label in (a, b)]
-        rows = [{files.names[i]: i for i in np.flatnonzero(y == label)} for label in (a, b)]
+        self.twice: list[str] = []
+        rows = [self._named(files, np.flatnonzero(y == label)) for label in (a, b)]
         self.single = sorted(rows[0].keys() ^ rows[1].keys())
         self.unequal: dict[str, str] = {}
         both = []
@@ -117,6 +119,14 @@ class Partners:
             else:
                 both.append(pair)
         self.both = np.array(both, np.int64).reshape(-1, 2)
+
+    def _named(self, files: Files, rows: Array) -> dict[str, int]:
+        """Rows of a class by the names of their files."""
+        found: dict[str, int] = {}
+        for row in rows.tolist():
+            if found.setdefault(files.names[row], row) != row:
+                self.twice.append(files.names[row])
+        return found
 
     @property
     def most(self) -> bool:
@@ -166,6 +176,9 @@ class Partners:
 
     def _notes(self, flag: str, names: tuple[str, str]) -> list[str]:
         notes = [f"{len(self.both):,} pairs, from {names[0]} to {names[1]} ({flag})."]
+        if self.twice:
+            what = "Of files that differ by their suffix alone the first is taken"
+            notes.append(f"{what} ({len(self.twice):,} are left out): {_some(self.twice)}.")
         if self.single:
             notes.append(f"Files that have no partner and are left out ({len(self.single):,}): {_some(self.single)}.")
         if self.unequal:

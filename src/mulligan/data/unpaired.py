@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from mulligan.data.computed import Computed
 from mulligan.data.source import Array, Source, Split, content_keys, fingerprint
 from mulligan.errors import Mistake
 
@@ -34,6 +35,7 @@ class Unpaired(Split):
 
     def __init__(self, split: Split, domains: Domains, *, keys: tuple[str, ...], seed: int, other: str = "x") -> None:
         self.split, self.keys, self.other = split, keys, other
+        self.plain = plain(split)
         random = np.random.default_rng(seed)
         n = max(map(len, domains))
         self.first, self.second = (_shuffled(rows, n, random) for rows in domains)
@@ -42,7 +44,7 @@ class Unpaired(Split):
         return len(self.first)
 
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        own, other = self.split.fetch(self.first[index]), self.split.fetch(self.second[index])[self.other]
+        own, other = self.plain.fetch(self.first[index]), self.split.fetch(self.second[index])[self.other]
         return {**{key: own[key] for key in self.keys}, "x2": other}
 
     def labels(self) -> Array | None:
@@ -115,9 +117,14 @@ def halves(source: Source, flag: str) -> Source:
 
 def halved(split: Split) -> Domains:
     """Decided by a row's content alone: equal rows fall into the same half, and a row keeps its half."""
-    keys = (key for x in columns(split, "x") for key in content_keys(x.numpy()))
+    keys = (key for x in columns(plain(split), "x") for key in content_keys(x.numpy()))
     second = np.fromiter((key[-1] % 2 for key in keys), bool, len(split))
     return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def plain(split: Split) -> Split:
+    """The split without what is computed of it, which takes its time."""
+    return split.split if isinstance(split, Computed) else split
 
 
 def columns(split: Split, key: str) -> Iterator[Tensor]:
