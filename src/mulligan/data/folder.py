@@ -36,7 +36,7 @@ MAX_FILES = 1_000_000
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
-SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:[ _-]|(?=[A-Z0-9]))(.+)"  # trainA, val_b
+SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:[ _-]|(?=[A-Z]))(.+)"  # trainA, val_b
 SKIPPED = ("__MACOSX",)
 FORM = 3  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
