@@ -11,14 +11,14 @@ from torch import Tensor
 
 from conftest import Command, Memory, draw_pictures
 from mulligan.data import characters, open_source, tasks
-from mulligan.data.computed import computed
+from mulligan.data.computed import Computed, computed
 from mulligan.data.pair import paired
 from mulligan.data.source import DataCard, Source, content_keys
 from mulligan.data.tasks import tag_vectors
 from mulligan.data.tasks.blurred import blurred
 from mulligan.data.tasks.dilation import dilation
 from mulligan.data.tasks.negative import negative
-from mulligan.data.unpaired import halves
+from mulligan.data.unpaired import Unpaired, halved, halves
 from mulligan.networks import efficientnet
 from mulligan.signals import Signal
 
@@ -141,6 +141,19 @@ def test_the_halves_of_mnist() -> None:
     assert batch["y"].shape == (64,)
     assert batch["x"].mean() < 0 < batch["x2"].mean(), "white on black, black on white"
     assert np.array_equal(source.train.labels()[:64], batch["y"].numpy())  # type: ignore[index]
+
+
+def test_halves_are_by_the_images_alone() -> None:
+    """What is computed of them takes no part."""
+    source = source_of(noise(60))
+    of_task, of_images = (halved(split) for split in (Computed(source.train, dilation), source.train))
+    assert all(np.array_equal(rows, same) for rows, same in zip(of_task, of_images, strict=True))
+
+
+def test_what_is_asked_for_is_computed() -> None:
+    split = Computed(source_of(noise(20)).train, negative)
+    rows = Unpaired(split, (np.arange(8), np.arange(8, 16)), keys=("x", "input"), seed=0).fetch(np.arange(8))
+    assert torch.equal(rows["input"], negative(rows["x"]))
 
 
 def test_what_a_row_holds_follows_from_its_number_alone() -> None:

@@ -35,7 +35,8 @@ class Unpaired(Split):
 
     def __init__(self, split: Split, domains: Domains, *, keys: tuple[str, ...], seed: int, other: str = "x") -> None:
         self.split, self.keys, self.other = split, keys, other
-        self.plain = plain(split)
+        self.own = split if "input" in keys else plain(split)
+        self.beside = split if other == "input" else plain(split)
         random = np.random.default_rng(seed)
         n = max(map(len, domains))
         self.first, self.second = (_shuffled(rows, n, random) for rows in domains)
@@ -44,7 +45,7 @@ class Unpaired(Split):
         return len(self.first)
 
     def fetch(self, index: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        own, other = self.plain.fetch(self.first[index]), self.split.fetch(self.second[index])[self.other]
+        own, other = self.own.fetch(self.first[index]), self.beside.fetch(self.second[index])[self.other]
         return {**{key: own[key] for key in self.keys}, "x2": other}
 
     def labels(self) -> Array | None:
