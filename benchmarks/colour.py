@@ -14,10 +14,10 @@ from torch import Tensor
 
 from mulligan.data import open_source
 from mulligan.data.source import Source, evenly
-from mulligan.data.unpaired import columns
 from mulligan.game import Translator
 from mulligan.layers.lab import to_lab, to_rgb
-from pairs import COLOURS, FD, L1, Judge, draw_columns, small
+from mulligan.partners import nearest_partner
+from pairs import COLOURS, FD, L1, Judge, draw
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 150.0
@@ -50,8 +50,7 @@ def strength(x: Tensor) -> float:
 def references(source: Source) -> dict[str, Metrics]:
     against = judge(source)
     given = against.rows["input"]
-    x, known = (torch.cat(list(columns(source.train, key))) for key in ("x", "input"))
-    nearest = x[torch.cdist(small(given), small(known)).argmin(1)]
+    nearest = nearest_partner(source, given, len(source.train))
     ways = {
         "nearest neighbour": to_rgb(torch.cat([given, to_lab(nearest)[:, 1:]], 1)),
         "grey": to_rgb(torch.cat([given, torch.zeros_like(given).repeat(1, 2, 1, 1)], 1)),
@@ -78,12 +77,13 @@ def drawn(contestants: list[Contestant], folder: Path) -> None:
         return
     test = opens("photos").test
     rows = test.fetch(evenly(test, PICTURES))
-    made = {"given": rows["input"], "true": rows["x"]}
-    for c in contestants:
+
+    def coloured(c: Contestant) -> Tensor:
         assert isinstance(c.system, Translator)
-        with c.shown():
-            made[c.case.name] = c.system.translate(rows["input"], "input").float()
-    draw_columns(made, folder / "colour.png", side_by_side=2)
+        return c.system.translate(rows["input"], "input").float()
+
+    shown = {"given": rows["input"], "true": rows["x"]}
+    draw(contestants, shown, folder / "colour.png", coloured, side_by_side=2)
 
 
 QUESTION = Question(

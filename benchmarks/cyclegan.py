@@ -22,7 +22,7 @@ from mulligan.game import Translator
 from mulligan.metrics.features import Digits, EfficientNet, Extractor, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
 from mulligan.metrics.translation import l1
-from pairs import draw_columns
+from pairs import draw
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = {"digits": 60.0, "emoji": 120.0}
@@ -120,11 +120,8 @@ def drawn(contestants: list[Contestant], folder: Path) -> None:
     if case.seed != SEEDS[0]:
         return
     against = judge_of(case.data)
-    made = {"given": against.given[:PICTURES], "true": against.true[:PICTURES]}
-    for c in contestants:
-        with c.shown():
-            made[c.case.name] = against.made_by(c)[:PICTURES]
-    draw_columns(made, folder / f"cyclegan-{case.data}.png", side_by_side=2)
+    shown = {"given": against.given[:PICTURES], "true": against.true[:PICTURES]}
+    draw(contestants, shown, folder / f"cyclegan-{case.data}.png", against.made_by, side_by_side=2)
 
 
 QUESTION = Question(

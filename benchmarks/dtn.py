@@ -18,7 +18,7 @@ from mulligan.data.source import Source, evenly
 from mulligan.layers.colours import grey
 from mulligan.metrics.features import Digits, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
-from pairs import draw_columns
+from pairs import draw
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 100.0
@@ -83,11 +83,8 @@ def drawn(contestants: list[Contestant], folder: Path) -> None:
     if contestants[0].case.seed != SEEDS[0]:
         return
     test = contestants[0].source.test
-    made = {"given": test.fetch(evenly(test, PICTURES))["x2"]}
-    for c in contestants:
-        with c.shown():
-            made[c.case.name] = c.generate(PICTURES)
-    draw_columns(made, folder / "dtn-digits.png", side_by_side=2)
+    given = {"given": test.fetch(evenly(test, PICTURES))["x2"]}
+    draw(contestants, given, folder / "dtn-digits.png", side_by_side=2)
 
 
 QUESTION = Question(

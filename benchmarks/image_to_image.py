@@ -16,7 +16,7 @@ from torch.nn.functional import max_pool2d
 from mulligan.data import open_source
 from mulligan.data.source import Source, evenly
 from mulligan.data.tasks.edges import edges
-from pairs import COLOURS, FD, SHARP, Judge, N, draw
+from pairs import COLOURS, FD, SHARP, Judge, N, draw_pairs
 from runner import Case, Chart, Contestant, Json, Question, find, main
 from segmenter import Segmenter, share_recovered, train_segmenter
 
@@ -89,7 +89,7 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
 def drawn(contestants: list[Contestant], folder: Path) -> None:
     case = contestants[0].case
     if case.seed == SEEDS[0]:
-        draw(contestants, PICTURES, folder / f"image-to-image-{case.data}.png")
+        draw_pairs(contestants, PICTURES, folder / f"image-to-image-{case.data}.png")
 
 
 QUESTION = Question(

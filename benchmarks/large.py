@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mulligan.data import open_source
-from pairs import COLOURS, FD, L1, SHARP, Judge, draw
+from pairs import COLOURS, FD, L1, SHARP, Judge, draw_pairs
 from runner import Case, Chart, Contestant, Question, main
 
 SECONDS, SIZE, PICTURES = 600.0, 256, 5
 
 
 def drawn(contestants: list[Contestant], folder: Path) -> None:
-    draw(contestants, PICTURES, folder / "image-to-image-256.png")
+    draw_pairs(contestants, PICTURES, folder / "image-to-image-256.png")
 
 
 QUESTION = Question(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mulligan.data import open_source
 from mulligan.data.source import Source
-from pairs import COLOURS, FD, L1, SHARP, Judge, draw
+from pairs import COLOURS, FD, L1, SHARP, Judge, draw_pairs
 from runner import Case, Chart, Contestant, Json, Question, find, main
 
 SECONDS = 120.0
@@ -38,7 +38,7 @@ def bars(summary: Json) -> list[tuple[str, bool]]:
 def drawn(contestants: list[Contestant], folder: Path) -> None:
     case = contestants[0].case
     if case.seed == SEEDS[0]:
-        draw(contestants, PICTURES, folder / f"maps-{case.data.replace(' ', '-')}.png")
+        draw_pairs(contestants, PICTURES, folder / f"maps-{case.data.replace(' ', '-')}.png")
 
 
 QUESTION = Question(

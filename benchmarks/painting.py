@@ -20,7 +20,7 @@ from mulligan.data.tasks.edges import slopes, smoothed
 from mulligan.layers.colours import grey
 from mulligan.metrics.features import EfficientNet, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
-from pairs import draw_columns
+from pairs import draw
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 
 SECONDS = 150.0
@@ -84,11 +84,8 @@ def drawn(contestants: list[Contestant], folder: Path) -> None:
     if contestants[0].case.seed != SEEDS[0] or "docs" in folder.parts:
         return
     test = contestants[0].source.test
-    made = {"photograph": test.fetch(evenly(test, PICTURES))["x2"]}
-    for c in contestants:
-        with c.shown():
-            made[c.case.name] = c.generate(PICTURES)
-    draw_columns(made, folder / "painting.png")
+    given = {"photograph": test.fetch(evenly(test, PICTURES))["x2"]}
+    draw(contestants, given, folder / "painting.png")
 
 
 QUESTION = Question(

@@ -6,15 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from mulligan.data.source import Source, evenly
-from mulligan.data.unpaired import columns
 from mulligan.metrics.features import EfficientNet, to_8_bit
 from mulligan.metrics.frechet import gaussian, gaussian_distance
-from mulligan.metrics.translation import histogram_intersection, l1, sharpness
+from mulligan.metrics.translation import l1, sharpness
+from mulligan.partners import colours, mean_picture, nearest_partner
 from mulligan.sheet import sheet, tile
 from runner import Contestant, Metrics
 
@@ -45,7 +43,7 @@ class Judge:
         return {
             L1: l1(x, self.true),
             SHARP: sharpness(x, self.true),
-            COLOURS: sum(histogram_intersection(x, self.true)) / 3,
+            COLOURS: colours(x, self.true),
             FD: gaussian_distance(self.real, gaussian(self.features(x))),
             **{name: found(x) for name, found in self.more.items()},
         }
@@ -55,9 +53,11 @@ class Judge:
 
     def references(self) -> dict[str, Metrics]:
         """The training picture whose input is nearest, the mean picture; of real pictures the floor of FD."""
-        x, given = (torch.cat(list(columns(self.source.train, key))) for key in ("x", "input"))
-        nearest = torch.cdist(small(self.rows["input"]), small(given)).argmin(1)
-        trivial = {"nearest neighbour": x[nearest], "mean picture": x.mean(0).expand_as(self.true)}
+        n = len(self.source.train)
+        trivial = {
+            "nearest neighbour": nearest_partner(self.source, self.rows["input"], n),
+            "mean picture": mean_picture(self.source, n).expand_as(self.true),
+        }
         scores = {name: self(made) for name, made in trivial.items()}
         scores["real"] = {FD: self.floor(), **{name: found(self.true) for name, found in self.more.items()}}
         return {m: {name: s[m] for name, s in scores.items() if m in s} for m in scores["mean picture"]}
@@ -68,25 +68,34 @@ class Judge:
         return gaussian_distance(self.real, gaussian(self.features(other)))
 
 
-def small(x: Tensor) -> Tensor:
-    """Inputs at 16 px, flat."""
-    return adaptive_avg_pool2d(x, 16).flatten(1)
-
-
-def draw(contestants: Sequence[Contestant], n: int, file: Path) -> None:
+def draw_pairs(contestants: Sequence[Contestant], n: int, file: Path) -> None:
     """Of n test pairs what was given, what is true, and what each contestant made of it."""
     test = contestants[0].source.test
     rows = test.fetch(evenly(test, n))
-    made = {"given": rows["input"], "true": rows["x"]}
+    draw(contestants, {"given": rows["input"], "true": rows["x"]}, file)
+
+
+def draw(
+    contestants: Sequence[Contestant],
+    shown: Mapping[str, Tensor],
+    file: Path,
+    made_by: Callable[[Contestant], Tensor] | None = None,
+    side_by_side: int = 1,
+) -> None:
+    """A row an image: what is shown of it, by name, and what each contestant makes of it.
+
+    Args:
+        contestants: of a race that is over.
+        shown: (n, C, H, W) by name.
+        file: of the picture.
+        made_by: what a contestant makes of these n images; default: of n test images.
+        side_by_side: so many rows.
+    """
+    n = len(next(iter(shown.values())))
+    made = dict(shown)
     for c in contestants:
         with c.shown():
-            made[c.case.name] = c.generate(n)
-    draw_columns(made, file)
-
-
-def draw_columns(made: Mapping[str, Tensor], file: Path, side_by_side: int = 1) -> None:
-    """A row an image of what was made of it, by name; so many rows side by side."""
-    n = min(map(len, made.values()))
+            made[c.case.name] = c.generate(n) if made_by is None else made_by(c)
     rows = [[tile(x[i].expand(3, -1, -1), name) for name, x in made.items()] for i in range(n)]
     whole = range(0, n - n % side_by_side, side_by_side)
     sheet([[one for row in rows[i : i + side_by_side] for one in row] for i in whole]).save(file)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from judges import fit
 from mulligan.data.source import Source
+from mulligan.layers.colours import levels
 
 SEED, EPOCHS, BATCH, AT_ONCE, SIDE = 1, 4, 16, 50, 64
 
@@ -40,9 +41,9 @@ class Segmenter(nn.Module):
 
 def classes(maps: Tensor, palette: tuple[str, ...]) -> Tensor:
     """int64 (N, H, W): the numbers in the palette of the colours of maps (N, 3, H, W) in [-1, 1]."""
-    levels = ((maps + 1) * 127.5).round().long()
-    known = torch.tensor([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in palette])
-    return (levels[:, None] - known[None, :, :, None, None]).abs().sum(2).argmin(1)
+    pixels = ((maps + 1) * 127.5).round().long()
+    known = torch.tensor([levels(colour) for colour in palette])
+    return (pixels[:, None] - known[None, :, :, None, None]).abs().sum(2).argmin(1)
 
 
 def train_segmenter(source: Source, epochs: int = EPOCHS) -> Segmenter:

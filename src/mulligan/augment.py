@@ -131,3 +131,9 @@ def _cut(side: int, x: Tensor) -> Tensor:
     centre = torch.randint(0, side, (len(x), 1), device=x.device)
     away = torch.arange(side, device=x.device) - centre
     return (away >= -(side // 4)) & (away < side // 4)
+
+
+def mirrored(*images: Tensor) -> tuple[Tensor, ...]:
+    """Images (N, C, H, W) that belong together, row by row: half of the rows mirrored, in all of them or in none."""
+    turned = torch.rand(len(images[0]), 1, 1, 1, device=images[0].device) < 0.5
+    return tuple(torch.where(turned, x.flip(3), x) for x in images)

@@ -326,9 +326,8 @@ class Translator(System):
     A subclass sets `routes` and defines `translate`. Its `Config` has no `z_dim`.
     """
 
-    routes: ClassVar[dict[str, str]] = {
-        "input": "x"
-    }  # of a batch, key that goes in -> key that comes out; first: usual
+    # of a batch, key that goes in -> key that comes out; the first is the usual way
+    routes: ClassVar[dict[str, str]] = {"input": "x"}
     multiple: int = 1  # sides that the networks can take are multiples of it
     least: int = 1  # and no smaller
     side: int | None = None  # the one side that they can take, of squares; None: any

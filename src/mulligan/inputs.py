@@ -13,7 +13,7 @@ from torch import Tensor
 from mulligan.data import images
 from mulligan.data.images import MAP_COLOURS
 from mulligan.errors import Mistake
-from mulligan.layers.colours import grey
+from mulligan.layers.colours import grey, levels, spelled
 from mulligan.layers.lab import to_lab
 from mulligan.signals import LIGHTNESS, Signal
 
@@ -104,8 +104,8 @@ def palette(signal: Signal) -> Array | None:
     """The colours of maps of labels, (K, 3 | 4); None where any colour will do."""
     if not signal.names or not all(name.startswith("#") for name in signal.names):
         return None
-    colours = [bytes.fromhex(name[1:]) for name in signal.names]
-    return np.array([list(colour) * (3 if len(colour) == 1 else 1) for colour in colours], np.uint8)
+    colours = map(levels, signal.names)
+    return np.array([colour * (3 if len(colour) == 1 else 1) for colour in colours], np.uint8)
 
 
 def check_colours(picture: Image.Image, palette: Array) -> None:
@@ -121,8 +121,8 @@ def check_colours(picture: Image.Image, palette: Array) -> None:
             x = int(odd.argmax())
             near = palette[((palette.astype(int) - row[x]) ** 2).sum(1).argmin()]
             raise UnsuitedError(
-                f"{_spelled(row[x])} at ({x}, {y}) is none of the {len(palette)} colours that maps of this run have; "
-                f"the nearest is {_spelled(near)}"
+                f"{spelled(row[x])} at ({x}, {y}) is none of the {len(palette)} colours that maps of this run have; "
+                f"the nearest is {spelled(near)}"
             )
     raise AssertionError("a colour that is nowhere")
 
@@ -131,7 +131,3 @@ def _codes(colours: Array) -> npt.NDArray[np.int64]:
     """Colours (K, C) as numbers (K,)."""
     codes: npt.NDArray[np.int64] = colours.astype(np.int64) @ (256 ** np.arange(colours.shape[1]))
     return codes
-
-
-def _spelled(colour: Array) -> str:
-    return "#" + "".join(f"{level:02x}" for level in colour)

@@ -31,9 +31,9 @@ def pairs(split: Split, n: int) -> tuple[Tensor, Tensor]:
     return x, given
 
 
-def nearest_partner(source: Source, given: Tensor) -> Tensor:
-    """For each input the x of the training pair whose input is nearest, of both at 16 px."""
-    index = evenly(source.train, min(len(source.train), POOL))
+def nearest_partner(source: Source, given: Tensor, most: int = POOL) -> Tensor:
+    """For each input the x of the training pair, of `most` at most, whose input is nearest, of both at 16 px."""
+    index = evenly(source.train, min(len(source.train), most))
     known = torch.cat([small(source.train.fetch(part)["input"]) for part in in_parts(index, AT_ONCE)])
     nearest = torch.cdist(small(given), known).argmin(1).numpy()
     return torch.cat([source.train.fetch(part)["x"] for part in in_parts(index[nearest], AT_ONCE)])
@@ -62,7 +62,7 @@ def results(source: Source, split: str, made: Tensor, card: Callable[..., Card])
     other = pairs(source.splits["held_out" if split == "test" else "test"], n)[0]
     baselines = {
         "nearest neighbour": nearest_partner(source, given),
-        "mean picture": source_mean(source).expand_as(true),
+        "mean picture": mean_picture(source).expand_as(true),
     }
     measures: dict[str, tuple[Callable[[Tensor, Tensor], float], Better]] = {
         "L1 distance": (l1, "lower"),
@@ -77,8 +77,8 @@ def results(source: Source, split: str, made: Tensor, card: Callable[..., Card])
         yield Result(name, measure(to_8_bit(made), true), floor, beside, better, about)
 
 
-def source_mean(source: Source) -> Tensor:
-    """The mean picture of training (1, C, H, W)."""
-    index = evenly(source.train, min(len(source.train), POOL))
+def mean_picture(source: Source, most: int = POOL) -> Tensor:
+    """The mean of `most` pictures of training at most, (1, C, H, W)."""
+    index = evenly(source.train, min(len(source.train), most))
     total = torch.stack([source.train.fetch(part)["x"].sum(0) for part in in_parts(index, AT_ONCE)]).sum(0)
     return total[None] / len(index)

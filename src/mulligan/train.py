@@ -27,7 +27,7 @@ from mulligan.config import Data, Options, Run, nearest
 from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
-from mulligan.data.layout import find_layout
+from mulligan.data.layout import suited
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, conditions
 from mulligan.display import Display, counting
@@ -164,7 +164,7 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     chosen_data = Data(data=whole_path(data), **_take(options, Data))
     told_unpaired = chosen_data.unpaired
     if system != "auto":
-        chosen_data = suited_data(chosen_data, registry.load(system))
+        chosen_data = suited(chosen_data, registry.load(system).needs)
     source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
     if told_unpaired and "x2" not in source.signals:
         raise Mistake(
@@ -208,21 +208,6 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
         "auto": chosen,
     }
     return Plan(config, source, run, _loop(config, source, run, runtime))
-
-
-def suited_data(data: Data, kind: type[System]) -> Data:
-    """Pairs, or two domains, as the system needs it, where the user has not said otherwise."""
-    needs = {"input", "x2"} & kind.needs.keys()
-    if data.unpaired and "input" in needs:
-        raise Mistake("--unpaired: this system learns from pairs; leave it out, or train one that needs two domains")
-    if not needs:
-        return data
-    found: dict[str, Any] = {"unpaired": data.unpaired or "x2" in needs}
-    folder = data.data not in source_names() and Path(data.data).is_dir()
-    if folder and data.pair is None and data.task in (None, "labels"):
-        layout = find_layout(Path(data.data), data.data)
-        found["pair"] = layout.pair if layout else None
-    return data.model_copy(update=found)
 
 
 def _loop(config: dict[str, Any], source: Source, run: Run, runtime: Runtime) -> Loop:

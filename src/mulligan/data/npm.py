@@ -7,12 +7,11 @@ import hashlib
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mulligan.data import Progress
+from mulligan.data import Progress, archive
 from mulligan.errors import Mistake
 
 MAX_FILES, MAX_BYTES = 10_000, 256 * 2**20  # of a package, unpacked: three times what the largest one here holds
@@ -78,14 +77,4 @@ def read(pack: Path, wanted: Callable[[str], bool], source: str) -> dict[str, by
     Raises:
         ValueError: it is larger than the limits.
     """
-    found: dict[str, bytes] = {}
-    n_bytes = 0
-    with tarfile.open(pack, "r|gz") as archive:
-        for n_files, member in enumerate(archive, 1):
-            n_bytes += member.size
-            if n_files > MAX_FILES or n_bytes > MAX_BYTES:
-                raise Mistake(f"{source}: {pack.name} unpacks to more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes")
-            content = archive.extractfile(member) if wanted(member.name) and member.isreg() else None
-            if content is not None:
-                found[member.name] = content.read()
-    return found
+    return archive.read(pack, "r|gz", wanted, f"{source}: {pack.name}", most=(MAX_FILES, MAX_BYTES))

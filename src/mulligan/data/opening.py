@@ -92,7 +92,6 @@ def _of_the_user(
     from mulligan.data.points import open_file
 
     _no_halves(spec, beside)
-
     source = open_file(path, name=spec, size=size, fit=fit)
     if source.signals["x"].kind == "points":
         _no_picture_options(spec, size, alpha)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,14 +25,19 @@ def grey(x: Tensor) -> Tensor:
 
 def palette_of(x: Tensor) -> Tensor:
     """The colours of images x (N, C, H, W) in [-1, 1], each once: uint8 (K, C)."""
-    levels = ((x + 1) * 127.5).round().to(torch.uint8)
-    colours: Tensor = torch.unique(levels.movedim(1, -1).flatten(0, 2), dim=0)
+    pixels = ((x + 1) * 127.5).round().to(torch.uint8)
+    colours: Tensor = torch.unique(pixels.movedim(1, -1).flatten(0, 2), dim=0)
     return colours
 
 
-def spelled(colours: Tensor) -> list[str]:
-    """Colours, uint8 (K, C), as "#rrggbb"; a grey one has two digits."""
-    return ["#" + "".join(f"{level:02x}" for level in colour) for colour in colours.tolist()]
+def spelled(colour: Sequence[int]) -> str:
+    """A colour's levels as "#rrggbb"; a grey one has two digits."""
+    return f"#{bytes(colour).hex()}"
+
+
+def levels(name: str) -> list[int]:
+    """The levels of a colour that is spelled so."""
+    return list(bytes.fromhex(name.removeprefix("#")))
 
 
 def in_colour(x: Tensor) -> Tensor:

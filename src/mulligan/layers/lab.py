@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 CHROMA = 110.0
-TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+TO_XYZ = torch.tensor(((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227)))
+FROM_XYZ = torch.linalg.inv(TO_XYZ)
 WHITE = (0.950456, 1.0, 1.088754)
 EPS, KAPPA = (6 / 29) ** 3, (29 / 3) ** 3 / 100
 ROUNDING = 1e-3  # beyond [-1, 1] that is still shown: an eighth of a level
@@ -25,7 +26,7 @@ def to_lab(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         u = ((x.float() + 1) / 2).clamp(0, 1)
         linear = torch.where(u > 0.04045, ((u + 0.055) / 1.055).clamp(min=0) ** 2.4, u / 12.92)
-        xyz = _matrix(linear, torch.tensor(TO_XYZ)) / _column(WHITE, x)
+        xyz = _matrix(linear, TO_XYZ) / _column(WHITE, x)
         f = torch.where(xyz > EPS, xyz.clamp(min=EPS) ** (1 / 3), (KAPPA * 100 * xyz + 16) / 116)
         fx, fy, fz = torch.split(f, 1, 1)
         return torch.cat([(116 * fy - 16) / 50 - 1, 500 * (fx - fy) / CHROMA, 200 * (fy - fz) / CHROMA], 1)
@@ -38,7 +39,7 @@ def unclipped_rgb(lab: Tensor) -> Tensor:
         fy = ((lightness + 1) * 50 + 16) / 116
         f = torch.cat([fy + a * CHROMA / 500, fy, fy - b * CHROMA / 200], 1)
         xyz = torch.where(f > 6 / 29, f**3, (116 * f - 16) / (KAPPA * 100)) * _column(WHITE, lab)
-        linear = _matrix(xyz, torch.linalg.inv(torch.tensor(TO_XYZ)))
+        linear = _matrix(xyz, FROM_XYZ)
         u = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
         return 2 * u - 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from mulligan.errors import Mistake
 from mulligan.networks.dcgan import Norm, init_normal
 
 FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # px: strided layers
+Patch = Literal["1", "16", "34", "70", "142", "286", "image"]  # as an option: a field, or the smallest that covers
 WIDEST = 8  # times `width`: no layer has more channels
 
 
@@ -24,13 +26,19 @@ def whole(size: int) -> int:
     return next((field for field in FIELDS if field >= size), max(FIELDS))
 
 
-def check_field(field: int, size: int) -> None:
-    """Raise ValueError if nothing is left of an image's side behind the layers of a receptive field."""
+def field_of(patch: Patch, size: int) -> int:
+    """The receptive field that an option names, for images of this side.
+
+    Raises:
+        ValueError: nothing is left of them behind its layers.
+    """
+    field = whole(size) if patch == "image" else int(patch)
     left = size if field == 1 else size // 2 ** FIELDS[field] - 2
     if left < 1:
         most = max([1, *(f for f, k in FIELDS.items() if size // 2**k > 2)])
         take = f"{most} or image" if whole(size) <= most else str(most)
         raise Mistake(f"--patch {field}: images of {size} px are too small for it; take {take}")
+    return field
 
 
 class PatchDiscriminator(nn.Module):

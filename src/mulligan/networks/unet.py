@@ -71,14 +71,6 @@ class UNet(nn.Module):
         return image
 
 
-def halvings(size: int) -> int:
-    """How often a side can be halved, to an odd number of pixels."""
-    n = 0
-    while size % 2 == 0:
-        size, n = size // 2, n + 1
-    return n
-
-
 def _halving(a: int, b: int, antialias: bool) -> list[nn.Module]:
     if antialias:
         return [Blur(), nn.Conv2d(a, b, 4, 2, 2, bias=False)]

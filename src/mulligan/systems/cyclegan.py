@@ -20,13 +20,13 @@ identity term is on by default, as in the reference code; the paper has it for p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mulligan import losses
+from mulligan.augment import mirrored
 from mulligan.config import Config as BaseConfig
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Kept, Stage, Terms, Translator, Turn
@@ -34,7 +34,7 @@ from mulligan.layers.norms import instance
 from mulligan.layers.pool import Pool
 from mulligan.layers.sizes import square
 from mulligan.networks.dcgan import init_normal
-from mulligan.networks.patchgan import PatchDiscriminator, check_field, whole, whole_logits
+from mulligan.networks.patchgan import Patch, PatchDiscriminator, field_of, whole, whole_logits
 from mulligan.signals import Signal
 
 USUAL = 70  # px, D's receptive field in the paper
@@ -48,7 +48,7 @@ class Config(BaseConfig):
     blocks: int | None = Field(
         default=None, ge=0, description="residual blocks of G and F; default: 6 up to 128 px, 9 above"
     )
-    patch: Literal["1", "16", "34", "70", "142", "286", "image"] | None = Field(
+    patch: Patch | None = Field(
         default=None,
         description="side of D's receptive field in px; image: the smallest that covers it; default: that, 70 at most",
     )
@@ -94,8 +94,7 @@ class CycleGAN(Translator):
         _check_side(size)
         self.identity_weight = _identity_weight(c.identity_weight, have, want)
         blocks = (6 if size <= LARGE else 9) if c.blocks is None else c.blocks
-        field = whole(size) if c.patch == "image" else int(c.patch or min(USUAL, whole(size)))
-        check_field(field, size)
+        field = min(USUAL, whole(size)) if c.patch is None else field_of(c.patch, size)
         self.G, self.F = (ResidualTranslator(ab, c.g_width, blocks) for ab in ((have, want), (want, have)))
         self.D_X, self.D_Y = (PatchDiscriminator(n, c.d_width, field, instance) for n in (have, want))
         self.pool_x, self.pool_y = (Pool(c.pool, (n, size, size)) for n in (have, want))
@@ -138,7 +137,9 @@ class CycleGAN(Translator):
     def domains(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The paper's x and y of a batch, some of each mirrored."""
         x, y = batch["x2"], batch["x"]
-        return (_mirrored(x), _mirrored(y)) if self.config.mirror else (x, y)
+        if self.config.mirror:
+            (x,), (y,) = mirrored(x), mirrored(y)
+        return x, y
 
     def translate(self, image: Tensor, key: str) -> Tensor:
         made: Tensor = self.G(image) if key == "x2" else self.F(image)
@@ -162,11 +163,6 @@ def _persuaded(logits: Tensor) -> Tensor:
 
 def _apart(made: Tensor, true: Tensor) -> Tensor:
     return (losses.wide(made) - true).abs().mean()
-
-
-def _mirrored(x: Tensor) -> Tensor:
-    turned = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(turned, x.flip(3), x)
 
 
 def _identity_weight(asked: float | None, have: int, want: int) -> float:

@@ -16,6 +16,7 @@ of G is what generates. Of a grey photograph the colours a, b are made and shown
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal, Self
 
@@ -24,16 +25,17 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mulligan import losses
+from mulligan.augment import mirrored
 from mulligan.config import Config as BaseConfig
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Kept, Shown, Stage, Terms, Translator, Turn
 from mulligan.layers.lab import to_lab, to_rgb
 from mulligan.layers.norms import OwnNorm, instance
-from mulligan.layers.sizes import square
+from mulligan.layers.sizes import first_map, square
 from mulligan.networks.dcgan import Norm, init_he
-from mulligan.networks.patchgan import PatchDiscriminator, check_field, whole, whole_logits
+from mulligan.networks.patchgan import Patch, PatchDiscriminator, field_of, whole_logits
 from mulligan.networks.perceptual import FeatureDistance
-from mulligan.networks.unet import UNet, halvings
+from mulligan.networks.unet import UNet
 from mulligan.penalties import gradient_penalty
 from mulligan.signals import LIGHTNESS, Signal
 
@@ -50,7 +52,7 @@ class Config(BaseConfig):
     batch: int = Field(default=4, ge=1, description="images in a batch (paper: 1 to 10)")
     g_width: int = Field(default=64, ge=1, description="channels of G's first map, doubled at each halving")
     d_width: int = Field(default=64, ge=1, description="channels of D's first map, likewise")
-    patch: Literal["1", "16", "34", "70", "142", "286", "image"] = Field(
+    patch: Patch = Field(
         default="70", description="side of D's receptive field in px; image: the smallest that covers it"
     )
     told_d: bool = Field(default=True, description="D sees x too (cGAN); no: it judges y alone (GAN)")
@@ -149,9 +151,12 @@ class Pix2Pix(Translator):
 
     def slopes(self, x: Tensor, y: Tensor) -> Tensor:
         """|∇D|² with respect to y, a mean over patches: exact where their receptive fields do not overlap."""
-        with torch.no_grad():
-            patches = self.judge(x[:1], y[:1]).numel()
-        return gradient_penalty(lambda y: self.judge(x, y), y) / patches
+
+        def share(y: Tensor) -> Tensor:
+            logits = self.judge(x, y)
+            return logits / math.sqrt(logits[0].numel())  # the penalty squares their sum
+
+        return gradient_penalty(share, y)
 
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
         """D's logits (N, 1, h, w) of y, beside x where D is told."""
@@ -162,10 +167,9 @@ class Pix2Pix(Translator):
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The paper's x and y of a batch, some of them mirrored."""
         x, y = batch["input"], self.target(batch)
-        if not self.config.mirror:
-            return x, y
-        turned = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-        return torch.where(turned, x.flip(3), x), torch.where(turned, y.flip(3), y)
+        if self.config.mirror:
+            x, y = mirrored(x, y)
+        return x, y
 
     def target(self, batch: Batch) -> Tensor:
         """What G makes of real pairs: the images, or their colours a and b."""
@@ -211,8 +215,7 @@ class Pix2Pix(Translator):
 
 
 def _discriminator(c: Config, channels: tuple[int, int], size: int, norm: Norm) -> nn.Module:
-    field = whole(size) if c.patch == "image" else int(c.patch)
-    check_field(field, size)
+    field = field_of(c.patch, size)
     seen, made = channels
     shown = made + (seen if c.told_d else 0)
     if c.gamma or c.loss == "relativistic":  # no BatchNorm: a patch's slopes are its own
@@ -226,7 +229,7 @@ def _halvings(size: int) -> int:
     Raises:
         ValueError: fewer than two.
     """
-    n = halvings(size)
+    _, n = first_map(size, smallest=1, least=0)
     if n < 2:
         raise Mistake(f"--size {size}: this network needs a multiple of 4, 8 or more; try {max(8, size // 4 * 4)}")
     return n

@@ -24,7 +24,7 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
     found: set[str] = set()
     for split in source.splits.values():
         for x in columns(split, "input"):
-            found.update(spelled(palette_of(x)))
+            found.update(map(spelled, palette_of(x).tolist()))
             if len(found) > MAP_COLOURS:
                 raise Mistake(
                     f"--task labels: the inputs of {source.name} have more than {MAP_COLOURS} colours, so they are no "
