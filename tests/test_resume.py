@@ -293,7 +293,8 @@ def interrupted(run: Path, number: int, tmp_path: Path) -> subprocess.CompletedP
     ]
     process = start("train", "gan", "--out", run, *line)
     deadline = time.monotonic() + 60
-    while not list(run.glob("checkpoints/0*")) and time.monotonic() < deadline:
+    # a checkpoint, and a line of the log, which is written after a second
+    while not (list(run.glob("checkpoints/0*")) and (run / "log.jsonl").exists()) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
