@@ -1,6 +1,7 @@
 """The vocabulary: stages, turns, schedules, and parameters counted once."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -220,6 +221,28 @@ def test_adam_is_the_papers() -> None:
     (3 * x[0] - 0.1 * x[1]).backward()
     optimizer.step()
     assert x.tolist() == pytest.approx([0.99, -1.99], abs=1e-5)
+
+
+def test_adam_copies_no_weight_whichever_way_it_lies() -> None:
+    """torch's own copies those with channels last, there and back; numbers and state are the same, to the bit."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 1, 4), nn.ConvTranspose2d(1, 4, 4))
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin = deepcopy(net)
+    ours = Adam(1e-2).build(list(net.parameters()))
+    theirs = torch.optim.Adam(twin.parameters(), lr=1e-2, fused=True)
+    ours.param_groups[0].update(lr=1e-2)
+    for _ in range(3):
+        for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+            ours.step()
+        theirs.step()
+        copies = sum(event.count for event in seen.key_averages() if event.key == "aten::copy_")
+        assert copies <= len(list(net.parameters()))  # of how many steps were taken
+    assert not differences(dict(net.state_dict()), dict(twin.state_dict()))
+    assert not differences(ours.state_dict()["state"], theirs.state_dict()["state"])
 
 
 def test_a_system_without_its_methods_is_refused() -> None:

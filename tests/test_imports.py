@@ -16,7 +16,7 @@ LAYERS = [
     {"config", "errors", "registry", "signals", "mulligan"},
     {"layers", "losses", "penalties", "augment"},
     {"networks"},
-    {"game"},
+    {"fused", "game"},
     {"data", "metrics", "rundir", "plot", "charts", "arrays", "pictures", "samples", "video"},
     {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "referee"},
     {

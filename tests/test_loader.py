@@ -1,5 +1,7 @@
 """Batches by position, and the moving average's arithmetic."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,21 @@ def test_the_batch_does_not_change_the_half_life() -> None:
             average.update(10**9, batch)
         averages.append(average.shadow["G.weight"].item())
     assert averages[0] == pytest.approx(averages[1], rel=1e-4)
+
+
+def test_small_rounds_are_averaged_a_few_at_a_time_and_come_to_the_same() -> None:
+    """Of a weight that grows by 1 an image: its average lags behind by half-life / ln 2."""
+    net, halflife, began = one(0.0), 1000, 10**6
+    average = Average({"G": net}, halflife)
+    moved = 0
+    for images in range(began + 1, began + 12 * halflife):
+        nn.init.constant_(net.weight, images - began)
+        before = average.shadow["G.weight"].item()
+        average.update(images, 1)
+        moved += average.shadow["G.weight"].item() != before
+    assert moved == (12 * halflife - 1) // 16  # the largest power of two within 1000 / 32
+    lag = net.weight.item() - average.shadow["G.weight"].item()
+    assert lag == pytest.approx(halflife / math.log(2), abs=16)
 
 
 def test_early_on_the_half_life_is_a_part_of_the_images_seen() -> None:

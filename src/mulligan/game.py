@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mulligan.augment import Augment
 from mulligan.config import Config
 from mulligan.errors import Mistake
+from mulligan.fused import FusedAdam
 from mulligan.signals import Signal, mend
 
 Batch = dict[str, Tensor]
@@ -40,8 +41,9 @@ class Adam:
     betas: tuple[Schedule, Schedule] = (0.5, 0.999)
 
     def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        fused = parameters[0].device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=1e-3, fused=fused, foreach=None if fused else True)
+        if parameters[0].device.type in ("cpu", "cuda"):
+            return FusedAdam(parameters, lr=1e-3)
+        return torch.optim.Adam(parameters, lr=1e-3, foreach=True)
 
     def settings(self, images: int) -> dict[str, Any]:
         b1, b2 = self.betas
