@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from mulligan.layers.blur import Blur
+from mulligan.layers.products import Doubling, Halving
 from mulligan.networks.dcgan import Norm, init_normal
 
 WIDEST = 8  # times `width`: no map has more channels
@@ -74,10 +75,10 @@ class UNet(nn.Module):
 def _halving(a: int, b: int, antialias: bool) -> list[nn.Module]:
     if antialias:
         return [Blur(), nn.Conv2d(a, b, 4, 2, 2, bias=False)]
-    return [nn.Conv2d(a, b, 4, 2, 1, bias=False)]
+    return [Halving(a, b)]
 
 
 def _doubling(a: int, b: int, antialias: bool, *, bias: bool = False) -> list[nn.Module]:
     if antialias:
         return [nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(a, b, 3, 1, 1, bias=bias)]
-    return [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias)]
+    return [Doubling(a, b, bias=bias)]
