@@ -180,6 +180,8 @@ def test_halves_are_of_folders(mulligan: Command) -> None:
         (("trainA", "trainB", "testA", "testB"), "A:B"),
         (("training_A", "validation_A", "training_B", "validation_B"), "A:B"),
         (("trains", "valleys"), "trains:valleys"),
+        (("TRAINS", "VALLEYS"), "TRAINS:VALLEYS"),
+        (("TRAINA", "TRAINB", "TEST_A", "TEST_B"), "A:B"),
         (("photos", "labels"), "labels:photos"),
         (("train/sketches", "train/pictures", "val/sketches", "val/pictures"), "sketches:pictures"),
         (("summer", "winter"), "summer:winter"),
@@ -252,16 +254,21 @@ def test_grey_to_colour(pictures: Path) -> None:
 
 
 def test_maps_keep_their_colours(tmp_path: Path) -> None:
-    """At another size too, where a photo's are mixed."""
+    """At another size too, where a photo's are mixed; and taken apart."""
     rng = np.random.default_rng(0)
     palette = np.array([[255, 0, 0], [0, 200, 0], [10, 10, 30]], np.uint8)
-    for i in range(20):
+    for i in range(60):
         put(tmp_path / "labels", f"{i}.png", palette[rng.integers(0, 3, (30, 30))])
         put(tmp_path / "photos", f"{i}.png", picture(i, 30, 30))
     source = open_source(str(tmp_path), size=16, pair="labels:photos", task="labels")
     assert source.signals["input"].names == ("#00c800", "#0a0a1e", "#ff0000")
-    colours = ((everything(source)["input"] + 1) * 127.5).round().movedim(1, -1).flatten(0, 2).unique(dim=0)
-    assert len(colours) == 3
+    assert len(colours_of(everything(source)["input"])) == 3
+    apart = open_source(str(tmp_path), size=16, pair="labels:photos", task="labels", unpaired=True)
+    assert len(colours_of(everything(apart)["x2"])) == 3 and "input" not in apart.signals
+
+
+def colours_of(x: torch.Tensor) -> torch.Tensor:
+    return ((x + 1) * 127.5).round().movedim(1, -1).flatten(0, 2).unique(dim=0)
 
 
 def test_photos_are_no_maps(tmp_path: Path, mulligan: Command) -> None:

@@ -181,6 +181,13 @@ def test_a_users_own_sentences(tmp_path: Path) -> None:
     assert light.any() and torch.equal(light, rows["x"].amin((1, 2, 3)) > -0.1)
 
 
+def test_sentences_of_pairs() -> None:
+    """Of three vendors' emoji with words: those of x."""
+    source = open_source("emoji3", size=16, pair="google:fluent", encoder="minilm")
+    rows = source.test.fetch(np.arange(4))
+    assert rows["text"].shape == (4, 384) and rows["input"].shape == rows["x"].shape
+
+
 # --- whole commands -------------------------------------------------------------------------------------------
 
 

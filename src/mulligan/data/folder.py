@@ -36,7 +36,7 @@ MAX_FILES = 1_000_000
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
-SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:[ _-]|(?=[A-Z]))(.+)"  # trainA, val_b
+SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:([ _-])|(?=[A-Z]))(.+)"  # trainA, val_b
 SKIPPED = ("__MACOSX",)
 FORM = 3  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
@@ -207,11 +207,19 @@ def _class_depth(parts: list[tuple[str, ...]], notes: list[str]) -> int | None:
 
 def _classes(folders: set[str], notes: list[str]) -> dict[str, str]:
     """The class of each folder: its name, or of trainA, trainB, testA ... what follows the split's."""
-    found = {f: m.group(2) for f in folders if (m := re.fullmatch(SPLIT_OF, f))}
+    found = {f: its for f in folders if (its := _after_split(f))}
     if len(found) < len(folders) or len(set(found.values())) < 2:
         return {f: f for f in folders}
     notes.append(f"Pooled: {', '.join(sorted(folders))}; mulligan splits by content itself.")
     return found
+
+
+def _after_split(folder: str) -> str | None:
+    """What follows a split's name; VALLEYS does not begin with one, and VALA does."""
+    m = re.fullmatch(SPLIT_OF, folder)
+    if m is None or (m[1].isupper() and not m[2] and len(m[3]) > 1):
+        return None
+    return m[3]
 
 
 def _bytes(path: str | Path) -> bytes:

@@ -51,10 +51,10 @@ def open_any(
         source = _built_in(spec, size, fit, alpha, progress, pair)
     else:
         source = _of_the_user(spec, size, fit, alpha, task == "labels", beside, progress)
+    if pair is not None and "input" not in source.signals:  # halves of files, and earth's layers, are pairs already
+        source = paired(source, pair, unpaired and task is None)
     if encoder == "minilm":
         source = encoded(source, progress)
-    if pair is not None and "input" not in source.signals:  # halves of files, and earth's layers, are pairs already
-        source = paired(source, pair, unpaired)
     if task is not None:
         source = tasks.derive(task, source, progress)
     if unpaired and "input" in source.signals:
