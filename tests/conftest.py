@@ -28,6 +28,7 @@ from mulligan.loader import Loader
 from mulligan.loop import Loop, Saved
 from mulligan.runtime import Runtime
 from mulligan.signals import Signal
+from translated import Run, trainer
 
 torch.set_num_threads(1)
 
@@ -332,3 +333,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+# --- images from images -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trainer(tmp_path_factory.mktemp("apply"))
+
+
+@pytest.fixture
+def same(trained: Run) -> Path:
+    """A run that makes of each picture the same picture."""
+    return trained("same", "--pair", "maps:photos")
