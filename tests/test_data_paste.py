@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from conftest import Command
-from mulligan.data import characters, cutouts, open_source, photos
+from mulligan.data import characters, cutouts, open_source, packaged, photos
 from mulligan.data.characters import TAGS, character
 from mulligan.data.source import Source
 from mulligan.data.tasks import paste
@@ -265,7 +265,7 @@ def test_a_folder_holds_no_characters(pictures: Path, mulligan: Command) -> None
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, mulligan: Command) -> None:
-    monkeypatch.setattr(photos, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     said = mulligan("train", "mcgan", "--data", "captions", "--size", SIZE, "--task", "paste").mistake()
     assert 'pip install "mulligan[photos]"' in said
     assert importlib.util.find_spec("numpy") is not None, "others are not touched"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from conftest import Command
 from mulligan import data
-from mulligan.data import photos
+from mulligan.data import packaged, photos
 from mulligan.data.source import ArraySplit, content_keys
 from mulligan.signals import Signal
 
@@ -93,7 +93,7 @@ def test_on_the_command_line(mulligan: Command, monkeypatch: pytest.MonkeyPatch)
     said = mulligan("data", "check", "photos", "--size", "32")
     assert said.status == 0 and "image 3x32x32" in said.out
     assert "train 40, held_out 20, test 20" in said.out
-    monkeypatch.setattr(photos, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     assert mulligan("data", "check", "photos", "--size", "32").status == 0, "cut already"
     assert 'pip install "mulligan[photos]"' in mulligan("data", "get", "photos").mistake()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import tarfile
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mulligan.data import Progress, archive, cache
+from mulligan.data.programs import failure
 from mulligan.errors import Mistake
 
 MAX_FILES, MAX_BYTES = 10_000, 512 * 2**20  # of a package, unpacked: several times what the largest one here holds
@@ -77,7 +76,7 @@ def fetch(package: Package, place: Path, source: str, progress: Progress | None)
     doing = f"fetching {source}: {package.name}, {package.megabytes} MB"
     if progress is not None:
         progress(doing, 0, 1)
-    why = _run([apt, "download", "-q", package.name], place, SECONDS)
+    why = failure([apt, "download", "-q", package.name], place, SECONDS, _reason)
     if progress is not None:
         progress(doing, 1, 1)
     if why:
@@ -95,7 +94,8 @@ def read(pack: Path, place: Path, wanted: tuple[str, ...], source: str) -> dict[
     """
     content = place / "content.tar"
     with content.open("wb") as out:
-        why = _run([_program("dpkg-deb", source), "--fsys-tarfile", str(pack)], place, SECONDS_UNPACKING, out.fileno())
+        words = [_program("dpkg-deb", source), "--fsys-tarfile", str(pack)]
+        why = failure(words, place, SECONDS_UNPACKING, _reason, out.fileno())
     if why:
         raise Mistake(f"{source}: dpkg-deb cannot read {pack.name} ({why}): try again")
     try:
@@ -121,19 +121,5 @@ def _program(name: str, source: str) -> str:
     return program
 
 
-def _run(words: list[str], place: Path, seconds: int, out: int = subprocess.DEVNULL) -> str:
-    """What went wrong, in a few words; nothing where nothing did."""
-    english = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            words, cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, env=english,
-            timeout=seconds, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"no answer in {seconds} s"
-    except OSError as error:
-        return str(error)
-    if not done.returncode:
-        return ""
-    said = re.findall(r"^(?:E: |dpkg-deb: error: )(.+)", done.stderr, re.MULTILINE)
-    return str(next(iter(said), f"status {done.returncode}"))[:100]
+def _reason(said: str) -> str:
+    return next(iter(re.findall(r"^(?:E: |dpkg-deb: error: )(.+)", said, re.MULTILINE)), "")

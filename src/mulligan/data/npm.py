@@ -6,12 +6,12 @@ import base64
 import hashlib
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from mulligan.data import Progress, archive
+from mulligan.data.programs import failure
 from mulligan.errors import Mistake
 
 MAX_FILES, MAX_BYTES = 10_000, 256 * 2**20  # of a package, unpacked: three times what the largest one here holds
@@ -45,13 +45,7 @@ def fetch(package: Package, place: Path, source: str, progress: Progress | None)
     if progress is not None:
         progress(doing, 0, 1)
     words = [npm, "pack", package.name, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
-    try:
-        done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=SECONDS, check=False)
-        why = _error(done.stderr) if done.returncode else ""
-    except subprocess.TimeoutExpired:
-        why = f"no answer in {SECONDS} s"
-    except OSError as error:
-        why = str(error)
+    why = failure(words, place, SECONDS, _reason)
     if progress is not None:
         progress(doing, 1, 1)
     if why:
@@ -64,11 +58,11 @@ def fetch(package: Package, place: Path, source: str, progress: Progress | None)
     return pack
 
 
-def _error(said: str) -> str:
+def _reason(said: str) -> str:
     """npm's error in a few words: `ENOTFOUND`, or its first line."""
     lines = re.findall(r"^npm (?:error|ERR!) (.+)", said, re.MULTILINE)
     code = next((line.removeprefix("code ") for line in lines if line.startswith("code ")), "")
-    return (code or next(iter(lines), "no reason given"))[:100]
+    return code or next(iter(lines), "")
 
 
 def read(pack: Path, wanted: Callable[[str], bool], source: str) -> dict[str, bytes]:

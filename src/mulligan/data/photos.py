@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from PIL import Image
 
 from mulligan.data import Progress, cache
 from mulligan.data.images import planes
+from mulligan.data.packaged import located
 from mulligan.data.source import Array, ArraySplit, DataCard, Source, Splits, fingerprint
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
@@ -65,12 +65,9 @@ def read(name: str) -> Image.Image:
         ValueError: the package is missing, or the photo in it.
     """
     package, _, path = name.partition("/")
-    spec = find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (file := Path(folder) / path).is_file():
-            with Image.open(file) as image:
-                return image.convert("RGB")
-    raise Mistake(f'{name}: the photos of a package are missing; get them with: pip install "mulligan[photos]"')
+    missing = f'{name}: the photos of a package are missing; get them with: pip install "mulligan[photos]"'
+    with Image.open(located(package, path, missing)) as image:
+        return image.convert("RGB")
 
 
 def open_photos(*, size: int | None = None, progress: Progress | None = None) -> Source:
