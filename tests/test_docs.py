@@ -44,7 +44,10 @@ def test_every_verb_has_its_options():
 def test_every_page_of_a_system_or_verb_has_all_its_tables():
     for page in [DOCS / name for name in generate.wanted()]:
         shown = {name for _, name, _ in generate.BLOCK.findall(page.read_text(encoding="utf-8"))}
-        assert set(generate.tables_of(page)) - {"sources"} <= shown, page.name
+        free = {"sources"}
+        if page.parent.name == "systems" and generate.measured(page.stem) == generate.NOT_YET:
+            free.add("measured")  # what makes images from images stands in benchmarks of its own
+        assert set(generate.tables_of(page)) - free <= shown, page.name
 
 
 def test_a_stale_table_is_named_and_mended(tmp_path, monkeypatch, capsys):
