@@ -7,6 +7,12 @@ from torch import nn
 from mulligan.layers.products import FEW, Doubling, Halving
 
 
+def as_torch_has_it(layer: Halving | Doubling, x: torch.Tensor) -> torch.Tensor:
+    plain = nn.Conv2d if isinstance(layer, Halving) else nn.ConvTranspose2d
+    y: torch.Tensor = plain.forward(layer, x)  # type: ignore[arg-type]
+    return y
+
+
 @pytest.mark.parametrize("side", [(1, 1), (2, 3), (4, 4)], ids=str)
 @pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
 @pytest.mark.parametrize("kind", [Halving, Doubling])
@@ -15,7 +21,7 @@ def test_a_product_is_the_convolution(kind: type[Halving | Doubling], bias: bool
     layer = kind(6, 5, bias=bias).double()
     h, w = side if kind is Doubling else (2 * side[0], 2 * side[1])
     x = torch.randn(3, 6, h, w, dtype=torch.double, requires_grad=True)
-    product, convolution = layer(x), layer.eval()(x)
+    product, convolution = layer(x), as_torch_has_it(layer, x)
     torch.testing.assert_close(product, convolution)
     assert product.grad_fn.name() != convolution.grad_fn.name()  # it was another way
     given = torch.randn_like(convolution)
@@ -41,7 +47,7 @@ def test_a_sum_of_overlapping_parts_is_rounded_once() -> None:
     x = torch.randn(1, 8, 4, 4)
     exact = layer(x)
     with torch.autocast("cpu", torch.bfloat16):
-        product, convolution = layer(x), layer.eval()(x)
+        product, convolution = layer(x), as_torch_has_it(layer, x)
     errors = [(y.float() - exact).square().mean().sqrt() for y in (product, convolution)]
     assert errors[0] < 1.5 * errors[1]
 
@@ -52,3 +58,11 @@ def test_large_maps_and_names_of_weights_are_the_convolutions(kind: type[Halving
     twin.load_state_dict(layer.state_dict())
     x = torch.randn(1, 3, 64, 64)
     assert layer(x).shape[-1] ** 2 > FEW and torch.equal(layer(x), twin(x))
+
+
+@pytest.mark.parametrize("kind", [Halving, Doubling])
+def test_a_graph_for_others_has_the_convolution(kind: type[Halving | Doubling]) -> None:
+    layer, x = kind(3, 2), torch.randn(1, 3, 4, 4)
+    exported = torch.export.export(layer, (x,))
+    assert "conv" in str(exported.graph) and "matmul" not in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x), layer(x))
