@@ -66,7 +66,7 @@ def lines_found(made: Tensor, drawn: Tensor) -> float:
     made, drawn = made < 0, drawn < 0
     near_made, near_drawn = (max_pool2d(lines.float(), 3, 1, 1) > 0 for lines in (made, drawn))
     precision = float((made & near_drawn).sum() / made.sum().clamp(min=1))
-    recall = float((drawn & near_made).sum() / drawn.sum())
+    recall = float((drawn & near_made).sum() / drawn.sum().clamp(min=1))
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 

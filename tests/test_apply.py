@@ -218,7 +218,8 @@ def test_a_folder_is_mirrored_and_a_broken_file_is_named(same: Path, tmp_path: P
     save(noise(8, 8, 3), folder / ".hidden.png")
     answer = mulligan("apply", same, folder, "-o", folder / "out")
     assert answer.status == 1
-    *lines, last = answer.err.splitlines()
+    aside, *lines, last = answer.err.splitlines()
+    assert aside.endswith(f"or links: {folder}/notes.txt")
     assert last == "mulligan: 2 of 7 could not be translated"
     assert [name in line for name, line in zip(["f.png", "g.jpg"], lines, strict=True)] == [True, True]
     made = [str(p.relative_to(folder / "out")) for p in sorted((folder / "out").rglob("*")) if p.is_file()]
@@ -235,6 +236,43 @@ def test_a_folder_is_mirrored_and_a_broken_file_is_named(same: Path, tmp_path: P
     assert tree(folder) == before
 
 
+def test_what_is_passed_over_is_told(same: Path, tmp_path: Path, mulligan: Command) -> None:
+    folder = tmp_path / "in"
+    save(noise(20, 20, 3), folder / "a.png")
+    for name in ("b.tiff", "c.psd", "d.txt"):
+        (folder / name).write_bytes(b"")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "more").symlink_to(tmp_path)
+    answer = mulligan("apply", same, folder, "-o", tmp_path / "out")
+    assert answer.status == 0
+    assert answer.err == (
+        "mulligan: left out, being no pictures or videos of a kind that is read, or links: "
+        f"{folder}/more, {folder}/b.tiff, {folder}/c.psd and 2 more\n"
+    )
+    says = "is a link to what is not there"
+    assert says in mulligan("apply", same, folder / "gone.png", "-o", tmp_path / "b.png").mistake()
+
+
+def test_names_that_differ_by_their_suffix_stay_apart(same: Path, tmp_path: Path, mulligan: Command) -> None:
+    for name in ("a.bmp", "a.png", "b.bmp"):
+        save(noise(20, 20, 3), tmp_path / "in" / name)
+    words = ("apply", same, tmp_path / "in", tmp_path / "in" / "b.bmp", "-o", tmp_path / "out")
+    assert mulligan(*words).status == 0, "an input that is given twice is made once"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.bmp.png", "a.png", "b.png"]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_of_a_moving_picture_the_first_frame_is_taken(
+    same: Path, suffix: str, tmp_path: Path, mulligan: Command
+) -> None:
+    frames = [Image.fromarray(noise(20, 20, 3, seed=i)) for i in range(3)]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], **options)
+    answer = mulligan("apply", same, tmp_path / f"a{suffix}", "-o", tmp_path / "b.png")
+    assert answer.err == f"mulligan: of a moving {suffix} the first frame is taken\n"
+    assert (read(tmp_path / "b.png") == np.asarray(frames[0])).all()
+
+
 def test_what_is_refused(same: Path, density_run: Path, tmp_path: Path, mulligan: Command) -> None:
     a, b, c = (save(noise(16, 16, 3), tmp_path / name) for name in ("x/a.png", "x/b.png", "y/a.png"))
     before = tree(tmp_path)
@@ -249,7 +287,7 @@ def test_what_is_refused(same: Path, density_run: Path, tmp_path: Path, mulligan
         ([a, "-o", b], "exists"),
         ([a, b, "-o", tmp_path / "x", "--overwrite"], "is an input itself"),
         ([a, c, "-o", tmp_path / "o"], "would both become"),
-        ([tmp_path / "bad.png", "-o", tmp_path / "o.png"], "bad.png cannot be translated (not an image)"),
+        ([tmp_path / "bad.png", "-o", tmp_path / "o.png"], "bad.png cannot be translated (not a PNG,"),
         ([a, "-o", tmp_path / "o.png", "--tile", "8"], "--tile 8"),
         (["-o", tmp_path / "o.png"], "INPUT"),
     ]:  # fmt: skip

@@ -41,6 +41,7 @@ class Told:
         self, place: Path, source: Source, key: str, make: Make, judge: Callable[[Tensor, Tensor], Tensor] | None = None
     ) -> None:
         self.directory, self._source, self.given, self.make, self.judge = place, source, (key,), make, judge
+        self.taught_by: tuple[str, ...] = ()
         (place / "checkpoints").mkdir(parents=True, exist_ok=True)
         (place / "config.json").write_text("{}")
 

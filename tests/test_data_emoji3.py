@@ -214,4 +214,7 @@ def test_npm_that_fails_leaves_nothing(script: str, says: str, npm: Path, mullig
 def test_a_pillow_that_reads_no_webp_is_named(npm: Path, mulligan: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mulligan.data.images.FORMATS", ("PNG",))
     said = mulligan("data", "get", "emoji3").mistake()
-    assert "Pillow cannot read fluent/0000.webp (not an image): install a Pillow that reads PNG and WebP" in said
+    assert (
+        "Pillow cannot read fluent/0000.webp (not a PNG, JPEG, WebP, GIF or BMP): install a Pillow that reads PNG and WebP"
+        in said
+    )

@@ -344,7 +344,7 @@ def test_files_that_only_pretend(tmp_path: Path) -> None:
     noise().save(place / "tiff.png", format="TIFF")  # a format that is not decoded, whatever its name
     source = data.open_source(str(place))
     assert list(source.facts["unreadable"]) == ["empty.png", "text.jpg", "tiff.png"]
-    assert "text.jpg (not an image)" in " ".join(source.notes)
+    assert "text.jpg (not a PNG, JPEG, WebP, GIF or BMP)" in " ".join(source.notes)
 
 
 def test_missing_and_unfit_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ class Fake:
     """A model that makes what it is told to."""
 
     given: tuple[str, ...] = ()
+    taught_by: tuple[str, ...] = ()
 
     def __init__(self, directory: Path, source: Source, make: Callable[[int, int], Tensor], ema: bool = True) -> None:
         self.directory, self._source, self.make, self.ema = directory, source, make, ema
@@ -155,6 +156,15 @@ def test_any_pictures(tmp_path: Path, pictures: Source) -> None:
 
 
 # --- honesty ---
+
+
+def test_a_judge_that_taught_the_generator_is_told_and_not_compared(tmp_path: Path, pictures: Source) -> None:
+    model = Fake(tmp_path, pictures, real(pictures))
+    other = by_name(evaluate(model, n=50, judge="pixels"))["FD (8x8 pixels)"].card
+    model.taught_by = ("8x8 pixels",)
+    card = by_name(evaluate(model, n=50, judge="pixels"))["FD (8x8 pixels)"].card
+    assert card.extractor == "8x8 pixels, which G learned from"
+    assert card.differences(other) == ["extractor: 8x8 pixels, which G learned from and 8x8 pixels"]
 
 
 def test_the_real_data_itself_is_at_distance_zero(tmp_path: Path, pictures: Source) -> None:

@@ -239,7 +239,7 @@ def test_what_is_no_image_is_refused(picture_run: Path, face: Path, tmp_path: Pa
     (tmp_path / "empty.png").write_bytes(b"")
     Image.new("L", (11_000, 10_000)).save(tmp_path / "huge.png")
     for name, words in (
-        ("text.png", "not an image"),
+        ("text.png", "not a PNG, JPEG, WebP, GIF or BMP"),
         ("cut.png", "cannot be read"),
         ("empty.png", "cannot be read"),
         ("huge.png", "limit is 100 megapixels"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,8 @@ from mulligan.signals import Signal
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 WRITABLE = (1, 2, 3, 4)  # channels
+READ = (*images.SUFFIXES, *video.READ)  # what is taken of a folder
+NAMED = 3  # files in a note
 BAD = (UnreadableError, TooLargeError, UnsuitedError)  # what is wrong with one file, and no reason to stop
 
 
@@ -86,8 +89,10 @@ def apply(
     """
     door = Door(_given(model, back), size, model.translator().side)
     hand = Hand(model, door, back, seed, tile, progress)
-    jobs = planned([Path(given) for given in inputs], Path(out), overwrite)
-    applied = Applied()
+    jobs, aside = planned([Path(given) for given in inputs], Path(out), overwrite)
+    applied = Applied(notes=_left_out(aside))
+    for note in applied.notes if say is not None else ():
+        say(note)
     for i, job in enumerate(jobs):
         try:
             with samples.told(job.target):
@@ -107,6 +112,15 @@ def apply(
     if not applied.written:
         raise Mistake(_nothing(applied.failed))
     return applied
+
+
+def _left_out(aside: list[str]) -> list[str]:
+    """What to say of files that were passed over, if there are any."""
+    if not aside:
+        return []
+    more = f" and {len(aside) - NAMED:,} more" if len(aside) > NAMED else ""
+    what = f"{', '.join(map(shown, aside[:NAMED]))}{more}"
+    return [f"left out, being no pictures or videos of a kind that is read, or links: {what}"]
 
 
 def _given(model: Model, back: bool) -> Signal:
@@ -184,7 +198,10 @@ class Hand:
 def _picture(hand: Hand, job: Job, overwrite: bool) -> list[str]:
     with images.quiet():
         picture = images.whole(job.source)
+        moves = images.frames(job.source) > 1
     made, notes = hand.translate(picture, f"tiles of {shown(job.source.name)}")
+    if moves:
+        notes.append(f"of a moving {job.source.suffix.lower()} the first frame is taken")
     suffix = job.target.suffix.lower()
     if suffix in (".jpg", ".jpeg") and made.mode in ("LA", "RGBA"):
         notes.append(f"{suffix} has no transparency: it was laid on white; write .png or .webp to keep it")
@@ -212,13 +229,14 @@ def _film(hand: Hand, job: Job, overwrite: bool) -> list[str]:
 # --- which files ------------------------------------------------------------------------------------------------
 
 
-def planned(inputs: list[Path], out: Path, overwrite: bool) -> list[Job]:
-    """What is to be made of what.
+def planned(inputs: list[Path], out: Path, overwrite: bool) -> tuple[list[Job], list[str]]:
+    """What is to be made of what; and files and folders of the inputs that nothing is made of.
 
     Raises:
         ValueError: an input is not there, nothing is, or `out` is not fit for it.
     """
-    found = [(file, below) for given in inputs for file, below in _files(given, out)]
+    aside: list[str] = []
+    found = list(dict.fromkeys((file, below) for given in inputs for file, below in _files(given, out, aside)))
     if not found:
         raise Mistake(f"{', '.join(map(str, inputs)) or 'INPUT'}: no picture and no video; give some")
     suffix = out.suffix.lower()
@@ -228,13 +246,28 @@ def planned(inputs: list[Path], out: Path, overwrite: bool) -> list[Job]:
             raise Mistake(f"-o {out}: {len(found)} inputs do not go into one file; name a folder")
         _check_suffix(jobs[0])
     else:
-        jobs = [Job(file, out / below.with_suffix(_suffix(file))) for file, below in found]
+        jobs = _into(out, found)
     _check(jobs, overwrite)
+    return jobs, aside
+
+
+def _into(out: Path, found: list[tuple[Path, Path]]) -> list[Job]:
+    """A file for each in a folder; a.bmp becomes a.png, or a.bmp.png beside an a.png."""
+    targets = [below.with_suffix(_suffix(file)) for file, below in found]
+    many = {target for target, n in Counter(targets).items() if n > 1}
+    jobs = []
+    for (file, below), target in zip(found, targets, strict=True):
+        apart = target in many and target.suffix != below.suffix
+        jobs.append(Job(file, out / (below.with_name(below.name + target.suffix) if apart else target)))
     return jobs
 
 
-def _files(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Files, each with its path in the folder of outputs; hidden ones, and what is below `out`, are passed over."""
+def _files(given: Path, out: Path, aside: list[str]) -> Iterator[tuple[Path, Path]]:
+    """Files, each with its path in the folder of outputs; hidden ones, and what is below `out`, are passed over, other
+    kinds and links to folders too, which are put `aside`.
+    """
+    if given.is_symlink() and not given.exists():
+        raise Mistake(f"{given} is a link to what is not there: give a picture, a video or a folder of them")
     if not given.exists():
         raise Mistake(f"{given} does not exist: give a picture, a video or a folder of them")
     if not given.is_dir():
@@ -243,9 +276,14 @@ def _files(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     for folder, folders, names in os.walk(given):
         here = Path(folder)
         folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != out.resolve())
+        aside += [str(here / f) for f in folders if (here / f).is_symlink()]
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in (*images.SUFFIXES, *video.READ):
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in READ and (here / name).exists():
                 yield here / name, (here / name).relative_to(given)
+            else:
+                aside.append(str(here / name))
 
 
 def _suffix(file: Path) -> str:

@@ -47,6 +47,7 @@ AT_ONCE = 1000  # samples generated or fetched at a time
 PRDC_N = 5000  # precision and the like: their cost grows with the square of the samples
 COPIES_N = 2000  # samples whose nearest training sample is sought: enough for a median
 K = 5  # neighbour of precision, recall, density, coverage
+TAUGHT = ", which G learned from"  # on the card: such a judge is a player
 TRIVIAL = {"image": "mean image + pixel noise", "points": "one Gaussian"}
 
 
@@ -63,6 +64,10 @@ class Generates(Protocol):
     @property
     def given(self) -> tuple[str, ...]:
         """Keys of a batch that say what to make."""
+
+    @property
+    def taught_by(self) -> tuple[str, ...]:
+        """Names of extractors that it learned from."""
 
     def generate(self, n: int, *, seed: int = 0, given: dict[str, Tensor] | None = None) -> dict[str, Tensor]: ...
 
@@ -131,7 +136,7 @@ def evaluate(
     fake = made(extractor, n, conditions(source.splits[split], model.given, n))
     card = partial(
         Card,
-        extractor=extractor.name,
+        extractor=extractor.name + (TAUGHT if extractor.name in model.taught_by else ""),
         extractor_hash=extractor.hash,
         resize=extractor.resize,
         reference=f"{source.fingerprint}/{split}",

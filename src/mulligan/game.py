@@ -177,6 +177,7 @@ class System(nn.Module, ABC):
     averaged: ClassVar[tuple[str, ...]] = ("G",)  # networks whose moving average generates
     conditions: ClassVar[tuple[str, ...]] = ()  # keys of a batch, any one of which can say what to make
     given: tuple[str, ...] = ()  # keys of a batch that `generate` reads beside z
+    taught_by: tuple[str, ...] = ()  # networks that G learned from and others are judged by, by name
 
     def __init_subclass__(cls) -> None:
         """A system's options are the class `Config` in its file."""

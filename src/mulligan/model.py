@@ -195,6 +195,11 @@ class Model:
         """Keys of a batch that say what to make."""
         return self.system.given
 
+    @property
+    def taught_by(self) -> tuple[str, ...]:
+        """Networks that it learned from, and that are no judges of it."""
+        return self.system.taught_by
+
     def told(self, n: int) -> dict[str, Tensor]:
         """The examples' conditions, over and over until there are n."""
         return {k: v[torch.arange(n) % len(v)] for k, v in self.examples.items()}

@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mulligan.data.source import Source, Split, evenly, in_parts
 from mulligan.metrics.card import Better, Card, Result
 from mulligan.metrics.features import to_8_bit
-from mulligan.metrics.translation import histogram_intersection, l1, sharpness
+from mulligan.metrics.translation import gradient_energy, histogram_intersection, l1, sharpness
 
 MOST = 1000  # pairs that are compared
 POOL = 4000  # training pairs among which the nearest input is sought
@@ -66,8 +66,9 @@ def results(source: Source, split: str, made: Tensor, card: Callable[..., Card])
     }
     measures: dict[str, tuple[Callable[[Tensor, Tensor], float], Better]] = {
         "L1 distance": (l1, "lower"),
-        "sharpness": (sharpness, "target"),
     }
+    if gradient_energy(true):  # flat pictures have no sharpness to be reached
+        measures["sharpness"] = (sharpness, "target")
     if true.shape[1] == 3:
         measures["colours in common"] = (colours, "higher")
     for name, (measure, better) in measures.items():

@@ -131,10 +131,18 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     run = shlex.quote(str(model.directory))
     lines = [
         f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html",
-        f"next: mulligan sample {run} -o samples.png    mulligan evaluate {run}",
+        f"next: {_use(model.system, run)}    mulligan evaluate {run}",
     ]
     answer(as_json, {"run": str(model.directory), "round": model.round, "model": model.hash}, lines)
     return 0
+
+
+def _use(system: object, run: str) -> str:
+    """What a run is for: of images from images, a picture of the user's."""
+    from mulligan.game import Translator
+
+    translates = isinstance(system, Translator)
+    return f"mulligan apply {run} PICTURE -o made.png" if translates else f"mulligan sample {run} -o samples.png"
 
 
 def _go_on(run: Path | str | None) -> str:

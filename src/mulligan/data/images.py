@@ -89,6 +89,12 @@ def whole(path: Path) -> Image.Image:
             raise UnreadableError(_why(error)) from error
 
 
+def frames(path: Path) -> int:
+    """How many there are in a file; of an image 1."""
+    with _opened(path) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
@@ -115,7 +121,7 @@ def _too_large(path: Path, what: str, limit: str) -> TooLargeError:
 
 def _why(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not an image"
+        return "not a PNG, JPEG, WebP, GIF or BMP"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return text.strip().rstrip(".")[:100]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,13 +28,18 @@ def failure(
         out: what its output goes to, a file's number.
     """
     english = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            words, cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, env=english,
-            timeout=seconds, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"no answer in {seconds} s"
-    except OSError as error:
-        return str(error)
-    return (reason(done.stderr) or f"status {done.returncode}")[:MOST] if done.returncode else ""
+    with tempfile.TemporaryFile() as errors:  # a pipe would be waited for as long as a grandchild holds it
+        try:
+            done = subprocess.run(
+                words, cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=english, timeout=seconds,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"no answer in {seconds} s"
+        except OSError as error:
+            return str(error)
+        if not done.returncode:
+            return ""
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+    return (reason(said) or f"status {done.returncode}")[:MOST]

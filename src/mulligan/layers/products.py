@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import fold, pad
 
 FEW = 256  # pixels of the smaller map, a whole batch's
+MANY = 2**20  # weights: with a quarter of that a product is no faster
 
 
 class Halving(nn.Conv2d):
@@ -23,7 +24,7 @@ class Halving(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
         h, w = height // 2, width // 2
-        if not _as_product(x, n * h * w):
+        if not _as_product(self.weight, x, n * h * w):
             return super().forward(x)
         seen = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).unfold(1, 4, 2).unfold(2, 4, 2)  # (N, h, w, a, 4, 4)
         y = seen.permute(0, 1, 2, 4, 5, 3).reshape(n * h * w, -1) @ self.weight.permute(0, 2, 3, 1).flatten(1).t()
@@ -39,7 +40,7 @@ class Doubling(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         n, _, h, w = x.shape
-        if not _as_product(x, n * h * w):
+        if not _as_product(self.weight, x, n * h * w):
             return super().forward(x, output_size)
         rows = x.permute(0, 2, 3, 1).flatten(0, 2) @ self.weight.permute(0, 2, 3, 1).flatten(1)
         parts = rows.view(n, h * w, 16, -1).permute(0, 3, 2, 1).flatten(1, 2)  # four of them overlap in each pixel
@@ -49,6 +50,7 @@ class Doubling(nn.ConvTranspose2d):
         return y.to(rows.dtype, memory_format=torch.channels_last)
 
 
-def _as_product(x: Tensor, pixels: int) -> bool:
+def _as_product(weight: Tensor, x: Tensor, pixels: int) -> bool:
     """Not in a graph for export, which is for other machines and sides."""
-    return x.device.type == "cpu" and pixels <= FEW and not torch.compiler.is_compiling()
+    pays = pixels <= FEW and weight.numel() >= MANY
+    return x.device.type == "cpu" and pays and not torch.compiler.is_compiling()

@@ -25,7 +25,11 @@ def gradient_energy(x: Tensor) -> float:
 
 
 def sharpness(made: Tensor, true: Tensor) -> float:
-    """The gradient energy of images over that of the true ones: 1 if as sharp, near 0 if blurred, above 1 if noisy."""
+    """The gradient energy of images over that of the true ones: 1 if as sharp, near 0 if blurred, above 1 if noisy.
+
+    Raises:
+        ZeroDivisionError: the true ones are flat.
+    """
     return gradient_energy(made) / gradient_energy(true)
 
 

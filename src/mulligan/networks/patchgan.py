@@ -1,7 +1,7 @@
 """PatchGAN: a discriminator that judges every patch of an image by itself (Isola et al. 2017, section 3.2.2).
 
 It is a convolution with few layers: each logit sees a square of the image, its receptive field, and nothing else. With
-k strided layers of kernel 4 that is 16, 34, 70, 142, 286 px for k = 1 to 5; with 1x1 kernels it is a pixel.
+k strided layers of kernel 4 that is 16, 34, 70, 142, 286 ... px for k = 1, 2, 3, 4, 5 ...; a 1x1 kernel sees a pixel.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from mulligan.errors import Mistake
 from mulligan.networks.dcgan import Norm, init_normal
 
-FIELDS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # px: strided layers
+FIELDS = {9 * 2**k - 2: k for k in range(1, 9)}  # px: strided layers; the last, 2302, covers the largest image
 Patch = Literal["1", "16", "34", "70", "142", "286", "image"]  # as an option: a field, or the smallest that covers
 WIDEST = 8  # times `width`: no layer has more channels
 
 
 def whole(size: int) -> int:
-    """The smallest receptive field that covers an image of this side; the largest there is where none does."""
-    return next((field for field in FIELDS if field >= size), max(FIELDS))
+    """The smallest receptive field that covers an image of this side."""
+    return next(field for field in FIELDS if field >= size)
 
 
 def field_of(patch: Patch, size: int) -> int:

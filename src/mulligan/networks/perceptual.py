@@ -28,7 +28,8 @@ class FeatureDistance:
         ValueError: the extra `features` is not installed.
     """
 
-    name = "feature distance (EfficientNet-Lite0)"
+    reads = "EfficientNet-Lite0"
+    name = f"feature distance ({reads})"
 
     def __init__(self, side: int = SIDE) -> None:
         file = efficientnet.weights_file()

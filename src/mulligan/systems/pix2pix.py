@@ -104,6 +104,7 @@ class Pix2Pix(Translator):
         self.multiple = self.G.multiple
         self.D = _discriminator(c, (seen, made), size, norm) if c.adv_weight else None
         self._distance: FeatureDistance | None = None
+        self.taught_by = (FeatureDistance.reads,) if c.perceptual_weight else ()
         self.kept = Kept()
 
     def stages(self) -> Iterator[Stage]:
