@@ -215,6 +215,5 @@ def test_a_pillow_that_reads_no_webp_is_named(npm: Path, mulligan: Command, monk
     monkeypatch.setattr("mulligan.data.images.FORMATS", ("PNG",))
     said = mulligan("data", "get", "emoji3").mistake()
     assert (
-        "Pillow cannot read fluent/0000.webp (not a PNG, JPEG, WebP, GIF or BMP): install a Pillow that reads PNG and WebP"
-        in said
+        "Pillow cannot read fluent/0000.webp (not a PNG," in said and "install a Pillow that reads PNG and WebP" in said
     )

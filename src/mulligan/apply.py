@@ -91,8 +91,9 @@ def apply(
     hand = Hand(model, door, back, seed, tile, progress)
     jobs, aside = planned([Path(given) for given in inputs], Path(out), overwrite)
     applied = Applied(notes=_left_out(aside))
-    for note in applied.notes if say is not None else ():
-        say(note)
+    if say is not None:
+        for note in applied.notes:
+            say(note)
     for i, job in enumerate(jobs):
         try:
             with samples.told(job.target):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mulligan.errors import Mistake
 from mulligan.networks.dcgan import Norm, init_normal
 
-FIELDS = {9 * 2**k - 2: k for k in range(1, 9)}  # px: strided layers; the last, 2302, covers the largest image
+FIELDS = {9 * (1 << k) - 2: k for k in range(1, 9)}  # px: strided layers; the last, 2302, covers the largest image
 Patch = Literal["1", "16", "34", "70", "142", "286", "image"]  # as an option: a field, or the smallest that covers
 WIDEST = 8  # times `width`: no layer has more channels
 
