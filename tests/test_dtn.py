@@ -161,6 +161,28 @@ def test_another_side_is_refused() -> None:
         s.translate(torch.zeros(1, 3, 20, 20), "x2")
 
 
+def test_folders_within_a_folder_are_labels(tmp_path: Path, mulligan: Command) -> None:
+    """Of your own pictures: photos/light, photos/dark, and drawings without labels."""
+    rng = np.random.default_rng(0)
+    for i in range(90):
+        for place, level in (("photos/light", 200), ("photos/dark", 40), ("drawings", 120)):
+            (tmp_path / "data" / place).mkdir(parents=True, exist_ok=True)
+            pixels = np.clip(rng.normal(level, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / place / f"{i}.png")
+    source = open_source(str(tmp_path / "data"), pair="photos:drawings", unpaired=True)
+    assert source.signals["y2"].names == ("dark", "light")
+    for split in source.splits.values():
+        rows = split.fetch(np.arange(len(split)))
+        assert torch.equal(rows["y2"] == 1, rows["x2"].mean((1, 2, 3)) > 0) and set(rows["y2"].tolist()) == {0, 1}
+    words = ("--f-width", "4", "--width", "4", "--features", "8", "--batch", "8", "--rounds", "8")
+    run = tmp_path / "run"
+    pair = ("--pair", "photos:drawings")
+    assert mulligan("train", "dtn", "--data", tmp_path / "data", *pair, *words, "--out", run).status == 0
+    assert mulligan("apply", run, tmp_path / "data/photos/dark/0.png", "-o", tmp_path / "a.png").status == 0
+    other = mulligan("train", "dtn", "--data", tmp_path / "data", "--pair", "drawings:photos", *words)
+    assert "dtn needs y2" in other.mistake() and "folders of each label within the folder" in other.mistake()
+
+
 # --- digits on photographs ------------------------------------------------------------------------------------
 
 

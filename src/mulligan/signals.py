@@ -115,7 +115,7 @@ def mend(key: str) -> str:
     if key == "x2":
         return "; add --pair A:B, or --task edges"
     if key == "y2":
-        return "; --data mnist --task on_photos supplies it"
+        return "; folders of each label within the folder of what is given, or --data mnist --task on_photos"
     if key == "input":
         return "; add --pair A:B, two folders or left:right, or --task edges or colour"
     if key in ("mask", "background"):

@@ -25,6 +25,7 @@ from mulligan.data.source import (
     split_by_content,
     to_tensor,
 )  # fmt: skip
+from mulligan.data.sublabels import labelled
 from mulligan.data.unpaired import LEAST, Domains, columns, halves, unpaired
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
@@ -71,6 +72,8 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
     # the class is the same for all of a domain; tags still tell its samples apart
     choose = partial(_rows, key=key, a=b, b=a)
     derived = unpaired(source, flag, (second, first), choose, without=("y",))
+    if key == "y" and source.files is not None:
+        derived = labelled(derived, source, first, a)
     # with three channels, few of 1,000 modes are left
     digits = source.digits and source.signals["x"].shape[0] == 1
     return replace(derived, digits=digits, files=None, facts={**derived.facts, NO_PAIRS: f"{flag}: {why}"})
