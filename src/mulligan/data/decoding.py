@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
-from mulligan.data.images import UnreadableError, header, is_grey, load, quiet, shown
+from mulligan.data.images import UnreadableError, header, is_grey, load, one_colour, quiet, shown
 from mulligan.data.source import content_keys, fingerprint, split_by_content
 from mulligan.errors import Mistake
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
-FORM = 3  # of the cached files; another form, another cache entry
+FORM = 4  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
 
 
@@ -99,7 +99,10 @@ def decoded(listing: Listing, place: Path, *, form: Form, progress: Progress | N
     number = {file: i for i, file in enumerate(listing.files)}
     np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
     size = dict(zip(heads.good, heads.sizes, strict=True))
-    np.save(place / "sizes.npy", np.array([size[file] for file in written], np.int64))
+    sizes = np.array([size[file] for file in written], np.int64)
+    np.save(place / "sizes.npy", sizes)
+    flat = [one_colour(image, *its, form.fit) for image, its in zip(x, sizes.tolist(), strict=True)]
+    np.save(place / "flat.npy", np.array(flat))
     np.save(place / "split.npy", split)
     labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
     return {

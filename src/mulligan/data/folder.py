@@ -208,7 +208,8 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
     x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
     files = np.load(place / "files.npy", allow_pickle=False)
     split = np.load(place / "split.npy", allow_pickle=False)
-    if not len(x) == len(files) == len(split) == len(sizes):
+    flat = np.load(place / "flat.npy", allow_pickle=False)
+    if not len(x) == len(files) == len(split) == len(sizes) == len(flat):
         raise Mistake("the parts of the cache entry differ in length")
     arrays = {"x": x}
     if beside:
@@ -239,7 +240,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
             "n_grey": meta["n_grey"],
             "size": x.shape[2],
         },
-        files=Files(tuple(names[i] for i in files), sizes) if names else None,
+        files=Files(tuple(names[i] for i in files), sizes, flat) if names else None,
     )
 
 

@@ -188,18 +188,26 @@ def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Im
 def fitted(image: Image.Image, size: int, *, flat: bool = False) -> Image.Image:
     """The image with a longer side of `size`; see `resize`."""
     w, h = image.size
+    return _scaled(image, inner(w, h, size), (0.0, 0.0, float(w), float(h)), flat)
+
+
+def inner(w: int, h: int, size: int) -> tuple[int, int]:
+    """Width and height of an image of w x h px that is scaled to a longer side of `size`."""
     scale = size / max(w, h)
-    inner = (max(1, round(w * scale)), max(1, round(h * scale)))
-    return _scaled(image, inner, (0.0, 0.0, float(w), float(h)), flat)
+    return max(1, round(w * scale)), max(1, round(h * scale))
 
 
 def _padded(image: Image.Image, size: int, flat: bool) -> Image.Image:
     picture = fitted(image, size, flat=flat)
-    inner = picture.size
     fill = (255, 255, 255, 0) if image.mode == "RGBA" else "white"
     canvas = Image.new(image.mode, (size, size), fill)
-    canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    canvas.paste(picture, _corner(picture.size, size))
     return canvas
+
+
+def _corner(of: tuple[int, int], size: int) -> tuple[int, int]:
+    """Left and top of a picture in the middle of a square."""
+    return (size - of[0]) // 2, (size - of[1]) // 2
 
 
 def _scaled(
@@ -232,3 +240,12 @@ def resize_all(images: Array, size: int, fit: Fit) -> Array:
 def is_grey(image: Array) -> bool:
     """Whether the three colours of uint8 (3, H, W) are the same everywhere."""
     return bool((image[0] == image[1]).all() and (image[0] == image[2]).all())
+
+
+def one_colour(image: Array, w: int, h: int, fit: Fit) -> bool:
+    """Whether uint8 (C, S, S), made of an image of w x h px, is of one colour all over, white edges aside."""
+    if fit == "pad":
+        width, height = inner(w, h, image.shape[2])
+        left, top = _corner((width, height), image.shape[2])
+        image = image[:, top : top + height, left : left + width]
+    return bool((image == image[:, :1, :1]).all())

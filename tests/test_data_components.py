@@ -1,0 +1,93 @@
+"""Which split a pair of images is in: pairs that share an image are in one, and when they cannot be, it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Command
+from mulligan.data import Fit, open_source
+from mulligan.data.components import together
+from mulligan.data.source import Source
+from test_data_pairs import Pixels, everything, partners, picture, put
+
+
+def splits_of(source: Source, key: str = "x") -> list[set[bytes]]:
+    """The distinct images of train, held_out and test."""
+    return [{row.numpy().tobytes() for row in s.fetch(np.arange(len(s)))[key]} for s in source.splits.values()]
+
+
+def disjoint(found: list[set[bytes]]) -> bool:
+    return all(found) and not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+
+
+def empty(width: int = 16, height: int = 16) -> Pixels:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("pair", ["masks:photos", "photos:masks"])
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_empty_masks_bind_no_pairs(tmp_path: Path, pair: str, fit: Fit) -> None:
+    """Whatever edges are laid around them. Of their photos, two that are the same stay together."""
+    for i in range(40):
+        put(tmp_path / "masks", f"{i}.png", picture(i, 24) if i % 8 == 0 else empty(24))
+        put(tmp_path / "photos", f"{i}.png", picture(100 + i // 2, 24))
+    source = open_source(str(tmp_path), size=16, pair=pair, fit=fit)
+    assert len(everything(source)["x"]) == 40
+    assert disjoint(splits_of(source, "x" if pair == "masks:photos" else "input"))
+    assert not disjoint(splits_of(source, "input" if pair == "masks:photos" else "x")), "empty ones are everywhere"
+    assert any("In 35 of 40 pairs an image is of one colour all over, such as 1 of masks" in n for n in source.notes)
+
+
+@pytest.mark.parametrize("pair", ["maps:photos", "photos:maps"])
+def test_pairs_that_all_share_an_image_are_refused(tmp_path: Path, mulligan: Command, pair: str) -> None:
+    for i in range(30):
+        put(tmp_path / "maps", f"{i:02d}.png", picture(0))
+        put(tmp_path / "photos", f"{i:02d}.png", picture(100 + i))
+    said = mulligan("train", "pix2pix", "--data", tmp_path, "--pair", pair, "--size", 16, "--patch", 16).mistake()
+    assert f"--pair {pair}: 30 pairs cannot be split into train, held_out and test: all of them share images" in said
+    assert "(00 of maps is in 30 of them)" in said
+
+
+def test_pairs_of_two_groups_are_refused(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(30):
+        put(tmp_path / "maps", f"{i:02d}.png", picture(i % 2))
+        put(tmp_path / "photos", f"{i:02d}.png", picture(100 + i))
+    said = mulligan("data", "check", tmp_path, "--pair", "maps:photos", "--size", 16).out
+    assert "two groups of them share images" in said and "is in 15 of them" in said
+
+
+def test_two_pairs_are_too_few(tmp_path: Path) -> None:
+    partners(tmp_path, 2)
+    with pytest.raises(ValueError, match="2 pairs are too few for train, held_out and test: add some, 3 are the least"):
+        open_source(str(tmp_path), size=16, pair="maps:photos")
+
+
+@pytest.mark.parametrize("shared", range(8))
+def test_most_pairs_in_one_split_are_told(tmp_path: Path, shared: int) -> None:
+    """They are for training, whatever their content."""
+    for i in range(30):
+        put(tmp_path / "maps", f"{i:02d}.png", picture(200 + shared if i < 20 else i))
+        put(tmp_path / "photos", f"{i:02d}.png", picture(100 + i))
+    source = open_source(str(tmp_path), size=16, pair="maps:photos")
+    assert disjoint(splits_of(source)) and disjoint(splits_of(source, "input"))
+    counts = ", ".join(f"{name} {len(split)}" for name, split in source.splits.items())
+    what = "20 of 30 pairs share images, directly or by others between them (00 of maps is in 20 of them)"
+    assert f"{what}, so all of them are in train: {counts}." in source.notes
+    assert len(source.train) >= 20
+
+
+def test_pairs_without_flat_images_are_split_as_they_were(tmp_path: Path) -> None:
+    """And runs of before go on."""
+    partners(tmp_path, 60)
+    source = open_source(str(tmp_path), size=16, pair="maps:photos")
+    assert [len(split) for split in source.splits.values()] == [48, 8, 4]
+    assert source.fingerprint == "c4124f62c150e012"
+
+
+def test_what_is_together_by_others() -> None:
+    a, b, c, d, e, f, g = (bytes([i]) * 16 for i in range(7))
+    keys = together([(a, b), (c, d), (d, b), (e, f), (c,), (g,)])
+    assert keys[0] == keys[1] == keys[2] == keys[4] and len({keys[0], keys[3], keys[5]}) == 3
