@@ -91,3 +91,47 @@ def test_what_is_together_by_others() -> None:
     a, b, c, d, e, f, g = (bytes([i]) * 16 for i in range(7))
     keys = together([(a, b), (c, d), (d, b), (e, f), (c,), (g,)])
     assert keys[0] == keys[1] == keys[2] == keys[4] and len({keys[0], keys[3], keys[5]}) == 3
+
+
+# --- halves of files ----------------------------------------------------------------------------------------
+
+
+def beside(root: Path, name: str, left: Pixels, right: Pixels) -> None:
+    put(root, name, np.concatenate([left, right], 1))
+
+
+@pytest.mark.parametrize("pair", ["left:right", "right:left"])
+def test_files_that_share_a_half_are_in_one_split(tmp_path: Path, pair: str) -> None:
+    """The left ones all differ; of the right ones each is in five files."""
+    for i in range(60):
+        beside(tmp_path, f"{i:02d}.png", picture(i), picture(100 + i // 5))
+    source = open_source(str(tmp_path), size=16, pair=pair)
+    assert len(everything(source)["x"]) == 60
+    assert disjoint(splits_of(source)) and disjoint(splits_of(source, "input"))
+
+
+def test_empty_halves_bind_no_files(tmp_path: Path) -> None:
+    for i in range(60):
+        beside(tmp_path, f"{i:02d}.png", empty(24) if i % 6 else picture(i, 24), picture(100 + i, 24))
+    source = open_source(str(tmp_path), size=16, pair="left:right", fit="pad")
+    assert disjoint(splits_of(source))
+    assert any("In 50 of 60 pairs" in note and "the left half of 01.png" in note for note in source.notes)
+
+
+def test_files_that_all_share_a_half_are_refused(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(12):
+        beside(tmp_path, f"{i:02d}.png", picture(i), picture(100))
+    words = ("train", "pix2pix", "--data", tmp_path, "--size", 16, "--patch", 16)
+    for pair in ("left:right", "right:left"):
+        said = mulligan(*words, "--pair", pair).mistake()
+        assert f"--pair {pair}: 12 pairs cannot be split" in said
+        assert "(the right half of 00.png is in 12 of them)" in said
+
+
+def test_most_files_in_one_split_are_told(tmp_path: Path) -> None:
+    for i in range(30):
+        beside(tmp_path, f"{i:02d}.png", picture(i), picture(100 + i if i < 10 else 200))
+    source = open_source(str(tmp_path), size=16, pair="left:right")
+    again = open_source(str(tmp_path), size=16, pair="left:right")
+    assert any(note.startswith("20 of 30 pairs share images") and "in train: train 2" in note for note in source.notes)
+    assert source.notes == again.notes, "from the cache"

@@ -7,6 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
+from mulligan.data.components import Components
 from mulligan.data.images import UnreadableError, header, is_grey, load, one_colour, quiet, shown
 from mulligan.data.source import content_keys, fingerprint, split_by_content
 from mulligan.errors import Mistake
@@ -81,8 +83,21 @@ def read_headers(files: list[Found]) -> Headers:
     return found
 
 
-def decoded(listing: Listing, place: Path, *, form: Form, progress: Progress | None) -> dict[str, Any]:
-    """Fill a cache entry: x.npy, of which file each image is, split.npy; returns its meta.json."""
+def decoded(
+    listing: Listing, place: Path, *, form: Form, pair: str | None, progress: Progress | None
+) -> dict[str, Any]:
+    """Fill a cache entry: x.npy, of which file each image is, split.npy; returns its meta.json.
+
+    Args:
+        listing: what the folder holds.
+        place: the entry's folder.
+        form: how files become arrays.
+        pair: which half is made from which, for messages.
+        progress: told how many images are decoded.
+
+    Raises:
+        ValueError: too few images can be read, or files of two images share too many.
+    """
     with quiet():
         heads = read_headers(listing.files)
         _enough(len(heads.good), listing.name, heads.unreadable)
@@ -94,23 +109,24 @@ def decoded(listing: Listing, place: Path, *, form: Form, progress: Progress | N
     if all(grey) and not form.alpha and not form.beside:
         _to_grey(place / "x.npy")
     x = np.load(place / "x.npy", mmap_mode="r")
-    keys = content_keys(x)
-    split, few = split_by_content(keys)
+    parts = np.split(x, 2, 1) if form.beside else [x]
+    keys = [content_keys(part) for part in parts]
     number = {file: i for i, file in enumerate(listing.files)}
     np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
     size = dict(zip(heads.good, heads.sizes, strict=True))
     sizes = np.array([size[file] for file in written], np.int64)
     np.save(place / "sizes.npy", sizes)
-    flat = [one_colour(image, *its, form.fit) for image, its in zip(x, sizes.tolist(), strict=True)]
-    np.save(place / "flat.npy", np.array(flat))
+    flat = np.stack([_one_colour(part, sizes // (len(parts), 1), form.fit) for part in parts], 1)
+    np.save(place / "flat.npy", flat.all(1))
+    split, notes = _split(written, keys, flat, f"--pair {pair}")
     np.save(place / "split.npy", split)
     labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
     return {
         "source": listing.name,
-        "fingerprint": fingerprint([repr(x.shape).encode(), *keys, *labelled]),
+        "fingerprint": fingerprint([repr(x.shape).encode(), *chain(*keys), *labelled]),
         "unreadable": heads.unreadable,
         "n_grey": int(sum(grey)),
-        "notes": few,
+        "notes": notes,
         "chosen": form.size is None,
         "fit": form.fit,
         "facts": heads.facts(),
@@ -148,6 +164,30 @@ def _write_images(
             if progress is not None:
                 progress("decoding images", start + len(files), len(heads.good))
     return written, grey
+
+
+def _one_colour(x: Array, sizes: Array, fit: Fit) -> Array:
+    return np.array([one_colour(image, w, h, fit) for image, (w, h) in zip(x, sizes.tolist(), strict=True)])
+
+
+def _split(files: list[Found], keys: list[list[bytes]], flat: Array, flag: str) -> tuple[Array, list[str]]:
+    """For each file its split, and notes: by the content of its image, or of both halves and what shares one of them.
+
+    Args:
+        files: of which the rows are.
+        keys: for the image, or for each half, the keys of all rows.
+        flat: bool (N, 1 or 2), which are of one colour.
+        flag: the option that asks for halves.
+    """
+    if len(keys) == 1:
+        return split_by_content(keys[0])
+
+    def told(row: int, side: int) -> str:
+        return f"the {('left', 'right')[side]} half of {shown(files[row].relative)}"
+
+    both = Components(list(zip(*keys, strict=True)), flat, told, flag)
+    split = both.split()
+    return split, both.notes(split)
 
 
 def _enough(n: int, name: str, unreadable: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ def open_folder(
         beside = None  # folders of those names
     said = read_annotations(root, [file.relative for file in listing.files])
     form = Form(size, fit, alpha, maps, beside is not None)
-    make = partial(decoded, listing, form=form, progress=progress)
+    make = partial(decoded, listing, form=form, pair=beside, progress=progress)
     family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, form)).encode()])}-"
     load = partial(_load, root=root, listing=listing, said=said, beside=beside)
     return cache.opened(family + listing.key(), make, load, family=family)
