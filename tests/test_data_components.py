@@ -135,3 +135,40 @@ def test_most_files_in_one_split_are_told(tmp_path: Path) -> None:
     again = open_source(str(tmp_path), size=16, pair="left:right")
     assert any(note.startswith("20 of 30 pairs share images") and "in train: train 2" in note for note in source.notes)
     assert source.notes == again.notes, "from the cache"
+
+
+def halves(root: Path, n: int) -> None:
+    for i in range(n):
+        beside(root, f"{i:02d}.png", picture(i), picture(100 + i))
+
+
+def test_a_file_of_another_shape_is_not_cut_in_two(tmp_path: Path, mulligan: Command) -> None:
+    """Whose size is a pixel off is of the same shape."""
+    halves(tmp_path, 27)
+    put(tmp_path, "near.png", picture(50, 65, 32))
+    put(tmp_path, "square.png", picture(51, 16, 16))
+    put(tmp_path, "wider.png", picture(52, 48, 16))
+    source = open_source(str(tmp_path), size=16, pair="left:right")
+    assert len(everything(source)["x"]) == 28
+    assert source.facts["unequal"] == {"square.png": "16 x 16", "wider.png": "48 x 16"}
+    what = "Files of another shape than 32 x 16 that are left out (2): square.png (16 x 16), wider.png (48 x 16)."
+    assert what in source.notes
+    assert what in mulligan("data", "check", tmp_path, "--pair", "left:right", "--size", 16).out
+
+
+def test_files_that_are_no_two_images_are_refused(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(6):
+        put(tmp_path, f"{i}.png", picture(i))
+    words = ("train", "pix2pix", "--data", tmp_path, "--pair", "right:left", "--size", 16, "--patch", 16)
+    said = mulligan(*words).mistake()
+    assert "--pair right:left: " in said
+    assert "has 6 of 6 files that are not two images side by side, such as 0.png (16 x 16)" in said
+    halves(tmp_path / "wide", 7)
+    assert len(everything(open_source(str(tmp_path / "wide"), size=16, pair="left:right"))["x"]) == 7
+
+
+def test_files_of_many_shapes_are_refused(tmp_path: Path) -> None:
+    for i in range(6):
+        put(tmp_path, f"{i}.png", picture(i, 32 + 4 * i, 16))
+    with pytest.raises(ValueError, match="files are of many shapes, 1 of the most common; bring them to one"):
+        open_source(str(tmp_path), size=16, pair="left:right")

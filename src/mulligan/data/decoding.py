@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
-from mulligan.data.components import Components
-from mulligan.data.images import UnreadableError, header, is_grey, load, one_colour, quiet, shown
+from mulligan.data.components import LEAST, Components
+from mulligan.data.images import SAME_SHAPE, UnreadableError, header, is_grey, load, one_colour, quiet, shown, some
 from mulligan.data.source import content_keys, fingerprint, split_by_content
 from mulligan.errors import Mistake
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
+WIDER = 1.5  # at least, of width over height, is a file of two images
 FORM = 4  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
 
@@ -53,6 +54,14 @@ class Headers:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     modes: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
+    unequal: dict[str, str] = field(default_factory=dict)  # left out: of another shape than most
+    usual: str = ""  # what most files are, where shapes count
+
+    def notes(self) -> list[str]:
+        if not self.unequal:
+            return []
+        told = [f"{name} ({size})" for name, size in self.unequal.items()]
+        return [f"Files of another shape than {self.usual} that are left out ({len(told):,}): {some(told)}."]
 
     def facts(self) -> dict[str, Any]:
         """Numbers for `data check`: of each list the smallest, the median, the largest."""
@@ -65,6 +74,7 @@ class Headers:
             "aspect": [round(float(f(aspect)), 4) for f in (min, np.median, max)],
             "short_side": [float(f(short)) for f in (min, np.median, max)],
             "modes": dict(self.modes.most_common()),
+            **({"unequal": self.unequal} if self.unequal else {}),
         }
 
 
@@ -81,6 +91,52 @@ def read_headers(files: list[Found]) -> Headers:
         found.sizes.append((w, h))
         found.modes[mode] += 1
     return found
+
+
+def keep_two_images(heads: Headers, whose: str) -> None:
+    """Leave out files that are not of the shape that most have, of two images side by side: cut in two they would be
+    halves of one image.
+
+    Raises:
+        ValueError: most files are no two images side by side, or they are of many shapes.
+    """
+    aspect = np.array([w / h for w, h in heads.sizes])
+    wide = aspect >= WIDER
+    if wide.mean() <= 0.5:
+        i = int(wide.argmin())
+        name, (w, h) = shown(heads.good[i].relative), heads.sizes[i]
+        raise Mistake(
+            f"{whose} has {int((~wide).sum()):,} of {len(wide):,} files that are not two images side by side, such as "
+            f"{name} ({w} x {h}): join the images of each pair, left and right, or leave --pair out"
+        )
+    usual = most_common(aspect[wide])
+    kept = same_shape(aspect, usual)
+    if kept.sum() < min(LEAST, len(kept)):
+        raise Mistake(f"{whose}: the files are of many shapes, {int(kept.sum())} of the most common; bring them to one")
+    heads.unequal = {
+        shown(file.relative): f"{w} x {h}"
+        for file, (w, h), its in zip(heads.good, heads.sizes, kept, strict=True)
+        if not its
+    }
+    heads.good = [file for file, its in zip(heads.good, kept, strict=True) if its]
+    heads.sizes = [size for size, its in zip(heads.sizes, kept, strict=True) if its]
+    heads.usual = "{} x {}".format(*Counter(heads.sizes).most_common(1)[0][0])
+
+
+def same_shape(aspect: Array, usual: float) -> Array:
+    """Which widths over height (N,) differ from the usual one by no more than rounding does."""
+    same: Array = np.abs(aspect / usual - 1) <= SAME_SHAPE
+    return same
+
+
+def most_common(aspect: Array) -> float:
+    """The width over height that most of (N,) have, as nearly as `same_shape` asks for."""
+    values, counts = np.unique(aspect, return_counts=True)
+    before = np.concatenate([[0], counts.cumsum()])  # how many are smaller than the i-th value
+    first = np.searchsorted(values, values * (1 - SAME_SHAPE))
+    end = np.searchsorted(values, values * (1 + SAME_SHAPE), "right")
+    near = before[end] - before[first]
+    return float(values[(near + counts / (len(aspect) + 1)).argmax()])  # of equals the one that is itself frequent
 
 
 def decoded(
@@ -101,6 +157,8 @@ def decoded(
     with quiet():
         heads = read_headers(listing.files)
         _enough(len(heads.good), listing.name, heads.unreadable)
+        if form.beside:
+            keep_two_images(heads, f"--pair {pair}: {listing.name}")
         side = form.size or default_size(float(np.median([min(s) for s in heads.sizes])))
         decode = partial(_decode, form=form._replace(size=side))
         channels = (4 if form.alpha else 3) * (2 if form.beside else 1)
@@ -126,7 +184,7 @@ def decoded(
         "fingerprint": fingerprint([repr(x.shape).encode(), *chain(*keys), *labelled]),
         "unreadable": heads.unreadable,
         "n_grey": int(sum(grey)),
-        "notes": notes,
+        "notes": [*heads.notes(), *notes],
         "chosen": form.size is None,
         "fit": form.fit,
         "facts": heads.facts(),

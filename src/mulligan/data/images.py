@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
 GREY_LABELS = 32  # at most, of a map whose colours are all grey
 MAP_COLOURS = 256  # at most, of a map of labels
+SAME_SHAPE = 0.02  # by which the width over height of images of one shape may differ: sizes are rounded
+NAMED = 3  # files in a message
 Array = npt.NDArray[Any]
 
 
@@ -123,6 +125,12 @@ def _why(error: Exception) -> str:
 def shown(name: str) -> str:
     """A file's name that any terminal can print."""
     return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of several files' names."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(shown, names[:NAMED])) + more
 
 
 def flat(image: Image.Image, alpha: bool) -> Image.Image:

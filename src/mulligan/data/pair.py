@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mulligan.config import nearest
 from mulligan.data.components import Components
-from mulligan.data.images import shown
+from mulligan.data.images import SAME_SHAPE, shown
+from mulligan.data.images import some as _some
 from mulligan.data.source import (
     Array,
     ArraySplit,
@@ -30,9 +31,7 @@ from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
-SAME_SHAPE = 0.02  # by which the width over height of partners may differ: sizes are rounded
 MOST = 0.9  # of files with a partner: fewer are taken for chance where no pairs are asked for
-NAMED = 3  # files in a message
 NO_PAIRS = "no pairs"  # among the facts of a source: why
 
 
@@ -208,11 +207,6 @@ class Partners:
             f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({_some(self.single)} have "
             "none); name partners alike, or train a system that needs no pairs"
         )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(shown, names[:NAMED])) + more
 
 
 # --- classes and tags -------------------------------------------------------------------------------------------
