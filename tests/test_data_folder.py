@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from mulligan import data
-from mulligan.data import cache, folder, images
+from mulligan.data import cache, decoding, folder, images
 from mulligan.data.source import Source
 
 RNG = np.random.default_rng(7)
@@ -215,7 +215,7 @@ def test_folders_that_are_no_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("side", "size"), [(3, 4), (5, 4), (8, 8), (28, 24), (31, 24), (64, 64), (500, 64)])
 def test_default_size(side: int, size: int) -> None:
-    assert folder.default_size(side) == size
+    assert decoding.default_size(side) == size
 
 
 def test_channels(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_the_second_time_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.
     place, seen = fill(tmp_path / "d"), []
     first = data.open_source(str(place), progress=lambda doing, done, total: seen.append((done, total)))
     assert seen[-1] == (5, 5)
-    monkeypatch.setattr(folder, "load", None)
+    monkeypatch.setattr(decoding, "load", None)
     second = data.open_source(str(place))
     assert second.fingerprint == first.fingerprint
     assert second.notes == first.notes

@@ -14,7 +14,6 @@ from torch import Tensor
 from conftest import Command
 from mulligan.data import open_source
 from mulligan.data.layout import find_layout
-from mulligan.data.pair import together
 from mulligan.data.source import Source
 from mulligan.data.tasks.edges import edges
 from mulligan.layers.lab import to_lab
@@ -135,12 +134,6 @@ def test_pairs_that_share_an_image_are_in_one_split(tmp_path: Path) -> None:
         {row.numpy().tobytes() for row in split.fetch(np.arange(len(split)))["x"]} for split in source.splits.values()
     ]
     assert all(found) and not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
-
-
-def test_what_is_together_by_others() -> None:
-    a, b, c, d, e, f = (bytes([i]) * 16 for i in range(6))
-    keys = together([(a, b), (c, d), (d, b), (e, f)])
-    assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
 def test_the_first_pairs_alone(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,26 +18,16 @@ import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
 from mulligan.data.annotations import COLUMNS, Annotations, read_annotations
-from mulligan.data.images import SUFFIXES, UnreadableError, header, is_grey, load, quiet, shown
-from mulligan.data.source import (
-    DataCard,
-    Files,
-    Source,
-    array_splits,
-    content_keys,
-    fingerprint,
-    split_by_content,
-)
+from mulligan.data.decoding import FORM, Form, decoded
+from mulligan.data.images import SUFFIXES, shown
+from mulligan.data.source import DataCard, Files, Source, array_splits, fingerprint
 from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 MAX_FILES = 1_000_000
-DEFAULT_SIZE = 64
-CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
 SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:([ _-])|(?=[A-Z]))(.+)"  # trainA, val_b
 SKIPPED = ("__MACOSX",)
-FORM = 3  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
 
 
@@ -68,26 +57,10 @@ def open_folder(
         beside = None  # folders of those names
     said = read_annotations(root, [file.relative for file in listing.files])
     form = Form(size, fit, alpha, maps, beside is not None)
-    make = partial(_make, listing, form=form, progress=progress)
+    make = partial(decoded, listing, form=form, pair=beside, progress=progress)
     family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, form)).encode()])}-"
     load = partial(_load, root=root, listing=listing, said=said, beside=beside)
     return cache.opened(family + listing.key(), make, load, family=family)
-
-
-class Form(NamedTuple):
-    """How files become arrays: see `open_folder`."""
-
-    size: int | None
-    fit: Fit
-    alpha: bool
-    maps: bool
-    beside: bool
-
-
-def default_size(short_side: float) -> int:
-    """The largest multiple of 8 that is at most 64 and at most the short side; never below 4."""
-    size = min(DEFAULT_SIZE, int(short_side)) // 8 * 8
-    return size if size else 4
 
 
 # --- finding ------------------------------------------------------------------------------------------------
@@ -226,131 +199,6 @@ def _bytes(path: str | Path) -> bytes:
     return os.fsencode(path)
 
 
-# --- decoding -----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Headers:
-    """What the files say of themselves."""
-
-    good: list[Found] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    modes: Counter[str] = field(default_factory=Counter)
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-    def facts(self) -> dict[str, Any]:
-        """Numbers for `data check`: of each list the smallest, the median, the largest."""
-        aspect = [w / h for w, h in self.sizes]
-        short = [min(size) for size in self.sizes]
-        sizes = Counter(f"{w} x {h}" for w, h in self.sizes)
-        return {
-            "sizes": dict(sizes.most_common(10)),
-            "n_sizes": len(sizes),
-            "aspect": [round(float(f(aspect)), 4) for f in (min, np.median, max)],
-            "short_side": [float(f(short)) for f in (min, np.median, max)],
-            "modes": dict(self.modes.most_common()),
-        }
-
-
-def read_headers(files: list[Found]) -> Headers:
-    """The headers of all files; those that are no images are named in `unreadable`."""
-    found = Headers()
-    for file in files:
-        try:
-            w, h, mode = header(file.path)
-        except UnreadableError as error:
-            found.unreadable[shown(file.relative)] = str(error)
-            continue
-        found.good.append(file)
-        found.sizes.append((w, h))
-        found.modes[mode] += 1
-    return found
-
-
-def _make(listing: Listing, place: Path, *, form: Form, progress: Progress | None) -> dict[str, Any]:
-    """Fill a cache entry: x.npy, of which file each image is, split.npy; returns its meta.json."""
-    with quiet():
-        heads = read_headers(listing.files)
-        _enough(len(heads.good), listing.name, heads.unreadable)
-        side = form.size or default_size(float(np.median([min(s) for s in heads.sizes])))
-        decode = partial(_decode, form=form._replace(size=side))
-        channels = (4 if form.alpha else 3) * (2 if form.beside else 1)
-        written, grey = _write_images(place / "x.npy", heads, decode, side, channels, progress)
-    _enough(len(written), listing.name, heads.unreadable)
-    if all(grey) and not form.alpha and not form.beside:
-        _to_grey(place / "x.npy")
-    x = np.load(place / "x.npy", mmap_mode="r")
-    keys = content_keys(x)
-    split, few = split_by_content(keys)
-    number = {file: i for i, file in enumerate(listing.files)}
-    np.save(place / "files.npy", np.array([number[file] for file in written], np.int64))
-    size = dict(zip(heads.good, heads.sizes, strict=True))
-    np.save(place / "sizes.npy", np.array([size[file] for file in written], np.int64))
-    np.save(place / "split.npy", split)
-    labelled = [file.label.to_bytes(8, "little", signed=True) for file in written]
-    return {
-        "source": listing.name,
-        "fingerprint": fingerprint([repr(x.shape).encode(), *keys, *labelled]),
-        "unreadable": heads.unreadable,
-        "n_grey": int(sum(grey)),
-        "notes": few,
-        "chosen": form.size is None,
-        "fit": form.fit,
-        "facts": heads.facts(),
-    }
-
-
-def _decode(file: Found, *, form: Form) -> Array | UnreadableError:
-    assert form.size is not None
-    try:
-        return load(file.path, **form._asdict())
-    except UnreadableError as error:
-        return error
-
-
-def _write_images(
-    path: Path, heads: Headers, decode: Any, side: int, channels: int, progress: Progress | None
-) -> tuple[list[Found], list[bool]]:
-    """Decode and write in order; the file and whether it is grey, for each image written."""
-    written: list[Found] = []
-    grey: list[bool] = []
-    threads = min(4, os.cpu_count() or 1)  # Pillow decodes outside Python's lock
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        cache.ArrayWriter(path, (channels, side, side), np.uint8) as out,
-    ):
-        for start in range(0, len(heads.good), CHUNK):
-            files = heads.good[start : start + CHUNK]
-            for file, image in zip(files, pool.map(decode, files), strict=True):
-                if isinstance(image, UnreadableError):
-                    heads.unreadable[shown(file.relative)] = str(image)
-                    continue
-                out.append(image)
-                written.append(file)
-                grey.append(is_grey(image))
-            if progress is not None:
-                progress("decoding images", start + len(files), len(heads.good))
-    return written, grey
-
-
-def _enough(n: int, name: str, unreadable: dict[str, str]) -> None:
-    if n >= 2:
-        return
-    file, why = next(iter(unreadable.items()))
-    raise Mistake(f"{name}: {n} of {n + len(unreadable)} images can be read, at least two are needed ({file}: {why})")
-
-
-def _to_grey(path: Path) -> None:
-    """Keep one of three equal channels."""
-    colour = np.load(path, mmap_mode="r")
-    aside = path.with_name("grey.npy")
-    with cache.ArrayWriter(aside, (1, *colour.shape[2:]), np.uint8) as out:
-        for image in colour:
-            out.append(image[:1])
-    del colour  # a mapped file cannot be replaced on Windows
-    os.replace(aside, path)
-
-
 # --- opening ------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +208,8 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
     x = np.load(place / "x.npy", mmap_mode="r", allow_pickle=False)
     files = np.load(place / "files.npy", allow_pickle=False)
     split = np.load(place / "split.npy", allow_pickle=False)
-    if not len(x) == len(files) == len(split) == len(sizes):
+    flat = np.load(place / "flat.npy", allow_pickle=False)
+    if not len(x) == len(files) == len(split) == len(sizes) == len(flat):
         raise Mistake("the parts of the cache entry differ in length")
     arrays = {"x": x}
     if beside:
@@ -391,7 +240,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
             "n_grey": meta["n_grey"],
             "size": x.shape[2],
         },
-        files=Files(tuple(names[i] for i in files), sizes) if names else None,
+        files=Files(tuple(names[i] for i in files), sizes, flat) if names else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
 GREY_LABELS = 32  # at most, of a map whose colours are all grey
 MAP_COLOURS = 256  # at most, of a map of labels
+SAME_SHAPE = 0.02  # by which the width over height of images of one shape may differ: sizes are rounded
+NAMED = 3  # files in a message
 Array = npt.NDArray[Any]
 
 
@@ -131,6 +133,12 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
+def some(names: Sequence[str]) -> str:
+    """The first few of several files' names."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(shown, names[:NAMED])) + more
+
+
 def flat(image: Image.Image, alpha: bool) -> Image.Image:
     """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white."""
     image = upright(image)
@@ -194,18 +202,26 @@ def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Im
 def fitted(image: Image.Image, size: int, *, flat: bool = False) -> Image.Image:
     """The image with a longer side of `size`; see `resize`."""
     w, h = image.size
+    return _scaled(image, inner(w, h, size), (0.0, 0.0, float(w), float(h)), flat)
+
+
+def inner(w: int, h: int, size: int) -> tuple[int, int]:
+    """Width and height of an image of w x h px that is scaled to a longer side of `size`."""
     scale = size / max(w, h)
-    inner = (max(1, round(w * scale)), max(1, round(h * scale)))
-    return _scaled(image, inner, (0.0, 0.0, float(w), float(h)), flat)
+    return max(1, round(w * scale)), max(1, round(h * scale))
 
 
 def _padded(image: Image.Image, size: int, flat: bool) -> Image.Image:
     picture = fitted(image, size, flat=flat)
-    inner = picture.size
     fill = (255, 255, 255, 0) if image.mode == "RGBA" else "white"
     canvas = Image.new(image.mode, (size, size), fill)
-    canvas.paste(picture, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    canvas.paste(picture, _corner(picture.size, size))
     return canvas
+
+
+def _corner(of: tuple[int, int], size: int) -> tuple[int, int]:
+    """Left and top of a picture in the middle of a square."""
+    return (size - of[0]) // 2, (size - of[1]) // 2
 
 
 def _scaled(
@@ -238,3 +254,12 @@ def resize_all(images: Array, size: int, fit: Fit) -> Array:
 def is_grey(image: Array) -> bool:
     """Whether the three colours of uint8 (3, H, W) are the same everywhere."""
     return bool((image[0] == image[1]).all() and (image[0] == image[2]).all())
+
+
+def one_colour(image: Array, w: int, h: int, fit: Fit) -> bool:
+    """Whether uint8 (C, S, S), made of an image of w x h px, is of one colour all over, white edges aside."""
+    if fit == "pad":
+        width, height = inner(w, h, image.shape[2])
+        left, top = _corner((width, height), image.shape[2])
+        image = image[:, top : top + height, left : left + width]
+    return bool((image == image[:, :1, :1]).all())

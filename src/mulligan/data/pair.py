@@ -12,7 +12,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mulligan.config import nearest
-from mulligan.data.images import shown
+from mulligan.data.components import Components
+from mulligan.data.images import SAME_SHAPE, shown
+from mulligan.data.images import some as _some
 from mulligan.data.source import (
     Array,
     ArraySplit,
@@ -22,7 +24,6 @@ from mulligan.data.source import (
     content_keys,
     fingerprint,
     rows_of,
-    split_by_content,
     to_tensor,
 )  # fmt: skip
 from mulligan.data.sublabels import labelled
@@ -31,9 +32,7 @@ from mulligan.errors import Mistake
 from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
-SAME_SHAPE = 0.02  # by which the width over height of partners may differ: sizes are rounded
 MOST = 0.9  # of files with a partner: fewer are taken for chance where no pairs are asked for
-NAMED = 3  # files in a message
 NO_PAIRS = "no pairs"  # among the facts of a source: why
 
 
@@ -108,6 +107,7 @@ class Partners:
     """
 
     def __init__(self, files: Files, y: Array, a: int, b: int) -> None:
+        self.files = files
         self.counts = [int((y == label).sum()) for label in (a, b)]
         self.twice: list[str] = []
         rows = [self._named(files, np.flatnonzero(y == label)) for label in (a, b)]
@@ -144,10 +144,16 @@ class Partners:
     def source(self, source: Source, flag: str, names: tuple[str, str]) -> Source:
         """The pairs, in the splits of their images, or if those of partners differ, by the content of both: pairs that
         share an image are in the same split.
+
+        Raises:
+            ValueError: they share so many that there are no three splits.
         """
         assert isinstance(source.train, ArraySplit)
         arrays = {key: array for key, array in source.train.arrays.items() if key != "y"}
-        split = self._split(source, arrays["x"])
+        both = self._components(arrays["x"], flag, names)
+        split = self._split(source, both)
+        # by rules that earlier runs did not know: those saw other splits
+        anew = [split.tobytes()] if both.flat.any() or both.lopsided else []
         splits = {name: Pairs(arrays, self.both[index]) for name, index in rows_of(split).items()}
         signals = {key: signal for key, signal in source.signals.items() if key != "y"}
         return replace(
@@ -156,16 +162,23 @@ class Partners:
             train=splits["train"],
             held_out=splits["held_out"],
             test=splits["test"],
-            fingerprint=fingerprint([source.fingerprint.encode(), flag.encode(), self.both.tobytes()]),
-            notes=[*source.notes, *self._notes(flag, names)],
+            fingerprint=fingerprint([source.fingerprint.encode(), flag.encode(), self.both.tobytes(), *anew]),
+            notes=[*source.notes, *self._notes(flag, names), *both.notes(split)],
             facts={**source.facts, "pair": (names[1], names[0]), "single": self.single, "unequal": self.unequal},
             digits=False,
             files=None,
         )
 
-    def _split(self, source: Source, x: Array) -> Array:
+    def _components(self, x: Array, flag: str, names: tuple[str, str]) -> Components:
+        def told(pair: int, side: int) -> str:
+            return f"{shown(self.files.names[self.both[pair, side]])} of {names[side]}"
+
+        keys = [content_keys(x[pair]) for pair in self.both]
+        return Components([(a, b) for a, b in keys], self.files.flat[self.both], told, flag)
+
+    def _split(self, source: Source, components: Components) -> Array:
         """For each pair 0 (train), 1 (held_out) or 2 (test)."""
-        place = np.full(len(x), -1)
+        place = np.full(len(self.files.names), -1)
         for number, split in enumerate(source.splits.values()):
             assert isinstance(split, ArraySplit)
             place[split.rows] = number
@@ -173,9 +186,7 @@ class Partners:
         if (first == second).all() and set(first) == {0, 1, 2}:
             found: Array = first.astype(np.uint8)
             return found
-        keys = [tuple(content_keys(x[pair])) for pair in self.both]
-        # hashed once more: the smallest of several hashes is small, and small ones are for training
-        return split_by_content(content_keys(np.array([np.frombuffer(k, np.uint8) for k in together(keys)])))[0]
+        return components.split()
 
     def _notes(self, flag: str, names: tuple[str, str]) -> list[str]:
         notes = [f"{len(self.both):,} pairs, from {names[0]} to {names[1]} ({flag})."]
@@ -199,28 +210,6 @@ class Partners:
             f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({_some(self.single)} have "
             "none); name partners alike, or train a system that needs no pairs"
         )
-
-
-def together(pairs: list[tuple[bytes, ...]]) -> list[bytes]:
-    """For each pair of content keys a key that it has in common with all pairs that share an image with it, however
-    many others are between them.
-    """
-    parent: dict[bytes, bytes] = {}
-
-    def root(key: bytes) -> bytes:
-        while parent.setdefault(key, key) != key:
-            parent[key] = key = parent[parent[key]]
-        return key
-
-    for a, b in pairs:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    return [root(a) for a, _ in pairs]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(shown, names[:NAMED])) + more
 
 
 # --- classes and tags -------------------------------------------------------------------------------------------

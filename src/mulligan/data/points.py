@@ -246,7 +246,7 @@ def _images(array: Array, labels: Array | None, name: str, size: int | None, fit
 
 
 def _size_for(short_side: int) -> int:
-    from mulligan.data.folder import default_size
+    from mulligan.data.decoding import default_size
 
     return default_size(short_side)
 

@@ -125,10 +125,12 @@ class Files:
     Attributes:
         names: apart from the class and the suffix: images of two classes with the same name are partners.
         sizes: int (N, 2), width and height of the original.
+        flat: bool (N,), whether the image is of one colour all over.
     """
 
     names: tuple[str, ...]
     sizes: Array
+    flat: Array
 
 
 @dataclass(kw_only=True)
