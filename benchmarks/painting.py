@@ -85,7 +85,7 @@ def drawn(contestants: list[Contestant], folder: Path) -> None:
         return
     test = contestants[0].source.test
     given = {"photograph": test.fetch(evenly(test, PICTURES))["x2"]}
-    draw(contestants, given, folder / "painting.png")
+    draw(contestants, given, folder / "painting-made.png")  # painting.png is the chart
 
 
 QUESTION = Question(
