@@ -2,7 +2,8 @@
 
 Both play the same networks on the same random pairs, alternately in one process. The usual loop is that of the
 collections: G's turn first, D's weights gathering gradients in it that nobody uses, float32, torch's convolutions, Adam
-one tensor at a time, losses read each step. It makes its fakes once a round, as ours does.
+one tensor at a time, one tensor at a time, losses read each step. It makes its fakes once a round, as ours does.
+Beside it stands the same loop with D frozen in G's turn, as pix2pix's own PyTorch code has it, and ours in float32.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +33,11 @@ from runner import RESULTS, Json, spread, stamp, wait_passively, write_json
 
 SIZE, WIDTH = 128, 64
 SHAPE = (3, SIZE, SIZE)
-ALTERNATIONS, SECONDS = 7, 6.0  # of each loop at each batch in each alternation, and at least two rounds
+ALTERNATIONS, SECONDS = 7, 4.0  # of each loop at each batch in each alternation, and at least two rounds
 SEEN = 20_000  # images: what the moving average costs is what it costs within a run, not at its first rounds
 BARS = {1: 1.4, 4: 1.6}
 THEIRS, OURS = "the usual loop", "mulligan's loop, with its moving average"
+FROZEN, FLOAT32 = "the usual loop, D frozen in G's turn", "mulligan's loop, float32"
 Play = Callable[[], None]
 
 
@@ -56,7 +59,7 @@ def ours(batch: int, data: ArraySplit, precision: str = "auto") -> Loop:
     return loop
 
 
-def theirs(batch: int, data: ArraySplit) -> Play:
+def theirs(batch: int, data: ArraySplit, frozen: bool = False) -> Play:
     system = ours(batch, data).system
     G, D = system.G.to(memory_format=torch.contiguous_format), system.D.to(memory_format=torch.contiguous_format)
     for layer in G.modules():
@@ -71,9 +74,11 @@ def theirs(batch: int, data: ArraySplit) -> Play:
         rows = data.fetch(order.integers(0, len(data), batch))
         x, y = rows["input"], rows["x"]
         fake = G(x)
+        D.requires_grad_(not frozen)
         judged = D(fake, x)
         loss = binary_cross_entropy_with_logits(judged, torch.ones_like(judged)) + 100 * l1_loss(fake, y)
         step(of_g, loss)
+        D.requires_grad_(True)
         on_real, on_fake = D(y, x), D(fake.detach(), x)
         real = binary_cross_entropy_with_logits(on_real, torch.ones_like(on_real))
         made = binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
@@ -102,16 +107,20 @@ def alternate(out: Path, seconds: float) -> None:
         rates: dict[str, dict[str, float]] = {}
         for batch in BARS:
             loops: list[tuple[str, Callable[[], Play]]] = [
-                (THEIRS, lambda batch=batch: theirs(batch, data)),  # type: ignore[misc]
+                (THEIRS, partial(theirs, batch, data)),
                 (OURS, lambda batch=batch: ours(batch, data).play),  # type: ignore[misc]
+                (FROZEN, partial(theirs, batch, data, frozen=True)),
+                (FLOAT32, lambda batch=batch: ours(batch, data, "fp32").play),  # type: ignore[misc]
             ]
             # the order turns round, so that none always follows the same
             rates[str(batch)] = {}
             for name, make in loops if i % 2 == 0 else loops[::-1]:
                 play = make()
-                with allocator(keeps=name == OURS):  # the other gives freed memory back, as a program by itself does
+                with allocator(
+                    keeps=name in (OURS, FLOAT32)
+                ):  # the other gives freed memory back, as a program by itself does
                     rates[str(batch)][name] = rate(play, seconds)
-        write_json(file, {"rates": rates, **stamp()})
+        write_json(file, {"rates": rates, "precision": Runtime.start("cpu", "auto").describe(), **stamp()})
         print(f"alternation {i}: {rates}", flush=True)
 
 
@@ -121,12 +130,15 @@ def summarise(out: Path) -> Json:
     batches: Json = {}
     bars = []
     for batch, bar in BARS.items():
-        rates = {name: [f["rates"][str(batch)][name] for f in found] for name in (THEIRS, OURS)}
-        ratios = [a / b for a, b in zip(rates[OURS], rates[THEIRS], strict=True)]
-        median = statistics.median(ratios)
+        rates = {name: [f["rates"][str(batch)][name] for f in found] for name in (THEIRS, FROZEN, OURS, FLOAT32)}
+        median = statistics.median(times(rates, OURS, THEIRS))
         batches[str(batch)] = {
             "rounds_per_second": {name: spread(values) for name, values in rates.items()},
-            "ratio": {**spread(ratios), "median": median},
+            "times": {
+                f"{one} / {other}": statistics.median(times(rates, one, other))
+                for one in (OURS, FLOAT32)
+                for other in (THEIRS, FROZEN)
+            },
         }
         words = f"batch {batch}: rounds/s at least {bar} times the usual loop's: {number(median)}"
         bars.append({"bar": words, "reached": median >= bar})
@@ -138,8 +150,13 @@ def summarise(out: Path) -> Json:
         "machines": sorted({f["machine"] for f in found}),
         "commits": sorted({f["commit"] for f in found}),
         "threads": found[0]["threads"],
+        "precision": sorted({f["precision"] for f in found}),
         "bars": bars,
     }
+
+
+def times(rates: dict[str, list[float]], one: str, other: str) -> list[float]:
+    return [a / b for a, b in zip(rates[one], rates[other], strict=True)]
 
 
 def main() -> None:
