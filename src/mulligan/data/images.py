@@ -19,7 +19,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
 MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
-GREY_LABELS = 32  # at most, of a map whose colours are all grey
 MAP_COLOURS = 256  # at most, of a map of labels
 SAME_SHAPE = 0.02  # by which the width over height of images of one shape may differ: sizes are rounded
 NAMED = 3  # files in a message
@@ -53,7 +52,7 @@ def header(path: Path) -> tuple[int, int, str]:
         return image.width, image.height, image.mode
 
 
-def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, beside: bool = False) -> Array:
+def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: Sequence[bool] = (False,)) -> Array:
     """The image (its first frame) as uint8 (C, size, size), C = 4 with alpha, else 3.
 
     Args:
@@ -61,8 +60,8 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, be
         size: of the square's side.
         fit: how the image becomes a square.
         alpha: whether transparency is kept.
-        maps: an image of at most 256 colours keeps them: no two are mixed.
-        beside: the file holds two images side by side, which are returned one behind the other, (2C, size, size).
+        maps: of each image in the file, whether it is a map of labels: one of at most 256 colours keeps them, no two
+            are mixed. Of two, which lie side by side, (2C, size, size) is returned, one behind the other.
 
     Raises:
         UnreadableError: not an image, or cut short.
@@ -71,8 +70,9 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, be
     with _opened(path) as image:
         try:
             whole = flat(image, alpha)
-            parts = halved(whole) if beside else [whole]
-            return np.concatenate([planes(resize(part, size, fit, flat=maps and few(part))) for part in parts])
+            parts = halved(whole) if len(maps) == 2 else [whole]
+            fitting = [resize(part, size, fit, flat=its and few(part)) for part, its in zip(parts, maps, strict=True)]
+            return np.concatenate([planes(part) for part in fitting])
         except Exception as error:  # a broken file raises OSError, SyntaxError, struct.error, EOFError ...
             raise UnreadableError(_why(error)) from error
 
@@ -168,14 +168,8 @@ def halved(image: Image.Image) -> list[Image.Image]:
 
 
 def few(image: Image.Image) -> bool:
-    """Whether an image has so few colours that it is a map of labels. A grey photo has no more than 256 levels either:
-    it is one where it has many.
-    """
-    colours = image.getcolors(MAP_COLOURS)
-    if colours is None:
-        return False
-    grey = all(isinstance(c, tuple) and len({*c[:3]}) == 1 for _, c in colours)
-    return not grey or len(colours) <= GREY_LABELS
+    """Whether an image that is given as a map of labels has so few colours that it can be one."""
+    return image.getcolors(MAP_COLOURS) is not None
 
 
 def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Image.Image:
