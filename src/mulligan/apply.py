@@ -183,7 +183,7 @@ class Hand:
 
 def _picture(hand: Hand, job: Job, overwrite: bool) -> list[str]:
     with images.quiet():
-        picture = images.whole(job.source)
+        picture = images.whole(job.source, indices=hand.door.palette is not None)
     made, notes = hand.translate(picture, f"tiles of {shown(job.source.name)}")
     suffix = job.target.suffix.lower()
     if suffix in (".jpg", ".jpeg") and made.mode in ("LA", "RGBA"):

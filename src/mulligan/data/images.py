@@ -29,6 +29,10 @@ class UnreadableError(Exception):
     """A file that is not an image, or only part of one; the text says why."""
 
 
+class NoMapError(Exception):
+    """An image that cannot be a map of labels; the text says why, and what to do."""
+
+
 class TooLargeError(Mistake):
     """An image beyond the limits: one that is left out silently would be missed."""
 
@@ -66,19 +70,23 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: Sequence[bool] =
     Raises:
         UnreadableError: not an image, or cut short.
         TooLargeError: larger than the limits.
+        ValueError: a map of labels that 8 bits cannot hold.
     """
     with _opened(path) as image:
         try:
-            whole = flat(image, alpha)
-            parts = halved(whole) if len(maps) == 2 else [whole]
-            fitting = [resize(part, size, fit, flat=its and few(part)) for part, its in zip(parts, maps, strict=True)]
+            # cut before 16 bits become 8, which for a map is done otherwise than for the picture beside it
+            parts = halved(upright(image)) if len(maps) == 2 else [image]
+            made = [flat(part, alpha, indices=its) for part, its in zip(parts, maps, strict=True)]
+            fitting = [resize(part, size, fit, flat=its and few(part)) for part, its in zip(made, maps, strict=True)]
             return np.concatenate([planes(part) for part in fitting])
+        except NoMapError as error:
+            raise Mistake(f"--task labels: {shown(path.name)}: {error}; or leave --task out") from error
         except Exception as error:  # a broken file raises OSError, SyntaxError, struct.error, EOFError ...
             raise UnreadableError(_why(error)) from error
 
 
-def whole(path: Path) -> Image.Image:
-    """The image (its first frame) at its own size, RGB, or RGBA where it has transparency.
+def whole(path: Path, *, indices: bool = False) -> Image.Image:
+    """The image (its first frame) at its own size, RGB, or RGBA where it has transparency; `indices` as for `flat`.
 
     Raises:
         UnreadableError: not an image, or cut short.
@@ -86,7 +94,7 @@ def whole(path: Path) -> Image.Image:
     """
     with _opened(path) as image:
         try:
-            return flat(image, alpha=image.has_transparency_data)
+            return flat(image, alpha=image.has_transparency_data, indices=indices)
         except Exception as error:  # see `load`
             raise UnreadableError(_why(error)) from error
 
@@ -133,11 +141,16 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(shown, names[:NAMED])) + more
 
 
-def flat(image: Image.Image, alpha: bool) -> Image.Image:
-    """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white."""
+def flat(image: Image.Image, alpha: bool, *, indices: bool = False) -> Image.Image:
+    """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white. Where 16 bits are
+    `indices`, of a map of labels, they stay what they are.
+
+    Raises:
+        NoMapError: 8 bits cannot hold the indices.
+    """
     image = upright(image)
     if image.mode[0] in "IF":
-        image = eight_bits(image)
+        image = labels(image) if indices else eight_bits(image)
     if alpha:
         return image.convert("RGBA")
     if not image.has_transparency_data:
@@ -159,6 +172,21 @@ def eight_bits(image: Image.Image) -> Image.Image:
     """A 16-bit grey image as 8-bit: v / 257, rounded."""
     values = np.asarray(image).astype(np.int64).clip(0, 65535)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def labels(image: Image.Image) -> Image.Image:
+    """A 16-bit map of labels as 8-bit: each index a grey level, as in 8-bit maps, which may also have been stretched to
+    16 bits, v * 257. Scaling anything else would make one label of several.
+    """
+    values = np.asarray(image).astype(np.int64)
+    if values.min() >= 0 and values.max() < MAP_COLOURS:
+        return Image.fromarray(values.astype(np.uint8))
+    if not (values % 257).any():
+        return eight_bits(image)
+    n = len(np.unique(values))
+    if n > MAP_COLOURS:
+        raise NoMapError(f"{n:,} labels are more than {MAP_COLOURS} colours, so it is no map of labels")
+    raise NoMapError(f"16-bit labels up to {values.max():,} do not fit in 8 bits; number them from 0 to 255")
 
 
 def halved(image: Image.Image) -> list[Image.Image]:
