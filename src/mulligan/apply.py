@@ -198,7 +198,7 @@ class Hand:
 
 def _picture(hand: Hand, job: Job, overwrite: bool) -> list[str]:
     with images.quiet():
-        picture = images.whole(job.source)
+        picture = images.whole(job.source, indices=hand.door.palette is not None)
         moves = images.frames(job.source) > 1
     made, notes = hand.translate(picture, f"tiles of {shown(job.source.name)}")
     if moves:

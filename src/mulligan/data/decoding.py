@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = 64
 CHUNK = 256  # files handed to the threads at once: bounds what waits in memory
+HALVES = ("left", "right")
 WIDER = 1.5  # at least, of width over height, is a file of two images
 FORM = 4  # of the cached files; another form, another cache entry
 Array = npt.NDArray[Any]
@@ -36,7 +37,7 @@ class Form(NamedTuple):
     size: int | None
     fit: Fit
     alpha: bool
-    maps: bool
+    maps: int | None  # the class, or of two images in a file the one, that are maps of labels
     beside: bool
 
 
@@ -193,8 +194,9 @@ def decoded(
 
 def _decode(file: Found, *, form: Form) -> Array | UnreadableError:
     assert form.size is not None
+    maps = [form.maps == half for half in range(2)] if form.beside else [form.maps == file.label]
     try:
-        return load(file.path, **form._asdict())
+        return load(file.path, size=form.size, fit=form.fit, alpha=form.alpha, maps=maps)
     except UnreadableError as error:
         return error
 
@@ -241,7 +243,7 @@ def _split(files: list[Found], keys: list[list[bytes]], flat: Array, flag: str) 
         return split_by_content(keys[0])
 
     def told(row: int, side: int) -> str:
-        return f"the {('left', 'right')[side]} half of {shown(files[row].relative)}"
+        return f"the {HALVES[side]} half of {shown(files[row].relative)}"
 
     both = Components(list(zip(*keys, strict=True)), flat, told, flag)
     split = both.split()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from mulligan.data import Fit, Progress, cache
 from mulligan.data.annotations import COLUMNS, Annotations, read_annotations
-from mulligan.data.decoding import FORM, Form, decoded
+from mulligan.data.decoding import FORM, HALVES, Form, decoded
 from mulligan.data.images import SUFFIXES, shown
 from mulligan.data.source import DataCard, Files, Source, array_splits, fingerprint
 from mulligan.errors import Mistake
@@ -38,15 +39,16 @@ def open_folder(
     size: int | None,
     fit: Fit,
     alpha: bool,
-    maps: bool = False,
+    maps: str | None = None,
     beside: str | None = None,
     progress: Progress | None = None,
 ) -> Source:
     """x: (N, C, size, size) in [-1, 1]; C is 1 if no image has colour, 4 with alpha, else 3; y: the class, which is
     its folder or what labels.csv says; tags and text where tags.csv and captions.csv say them.
 
-    `maps`: images of few flat colours keep those colours. `beside`: each file holds two images, and of its halves,
-    "left:right" or "right:left", the first is `input` and the second x.
+    `maps`: the class, by its name or number, or with `beside` the half, whose images are maps of labels and keep their
+    colours. `beside`: each file holds two images, and of its halves, "left:right" or "right:left", the first is `input`
+    and the second x.
 
     Raises:
         ValueError: no two readable images, an image beyond the limits, annotations that do not match the images, or a
@@ -56,11 +58,21 @@ def open_folder(
     if beside and listing.classes:
         beside = None  # folders of those names
     said = read_annotations(root, [file.relative for file in listing.files])
-    form = Form(size, fit, alpha, maps, beside is not None)
+    known = HALVES if beside else listing.classes
+    form = Form(size, fit, alpha, None if maps is None else _number(maps, known), beside is not None)
     make = partial(decoded, listing, form=form, pair=beside, progress=progress)
     family = f"folder-{fingerprint([_bytes(root.absolute()), repr((FORM, form)).encode()])}-"
     load = partial(_load, root=root, listing=listing, said=said, beside=beside)
     return cache.opened(family + listing.key(), make, load, family=family)
+
+
+def _number(word: str, known: Sequence[str]) -> int | None:
+    """Of a name, or of a number as text; one that is not there is for whoever looks for its images to refuse."""
+    titles = list(map(shown, known))
+    if word in titles:
+        return titles.index(word)
+    numbers = list(map(str, range(len(titles))))
+    return numbers.index(word) if word in numbers else None
 
 
 # --- finding ------------------------------------------------------------------------------------------------

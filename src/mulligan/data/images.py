@@ -19,7 +19,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # nothing else is decoded, whatever a file's name says
 MAX_PIXELS = 100_000_000  # of one image; decoded it is three or four bytes each
 MAX_FILE_BYTES = 512 * 2**20
-GREY_LABELS = 32  # at most, of a map whose colours are all grey
 MAP_COLOURS = 256  # at most, of a map of labels
 SAME_SHAPE = 0.02  # by which the width over height of images of one shape may differ: sizes are rounded
 NAMED = 3  # files in a message
@@ -28,6 +27,10 @@ Array = npt.NDArray[Any]
 
 class UnreadableError(Exception):
     """A file that is not an image, or only part of one; the text says why."""
+
+
+class NoMapError(Exception):
+    """An image that cannot be a map of labels; the text says why, and what to do."""
 
 
 class TooLargeError(Mistake):
@@ -53,7 +56,7 @@ def header(path: Path) -> tuple[int, int, str]:
         return image.width, image.height, image.mode
 
 
-def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, beside: bool = False) -> Array:
+def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: Sequence[bool] = (False,)) -> Array:
     """The image (its first frame) as uint8 (C, size, size), C = 4 with alpha, else 3.
 
     Args:
@@ -61,24 +64,29 @@ def load(path: Path, *, size: int, fit: Fit, alpha: bool, maps: bool = False, be
         size: of the square's side.
         fit: how the image becomes a square.
         alpha: whether transparency is kept.
-        maps: an image of at most 256 colours keeps them: no two are mixed.
-        beside: the file holds two images side by side, which are returned one behind the other, (2C, size, size).
+        maps: of each image in the file, whether it is a map of labels: one of at most 256 colours keeps them, no two
+            are mixed. Of two, which lie side by side, (2C, size, size) is returned, one behind the other.
 
     Raises:
         UnreadableError: not an image, or cut short.
         TooLargeError: larger than the limits.
+        ValueError: a map of labels that 8 bits cannot hold.
     """
     with _opened(path) as image:
         try:
-            whole = flat(image, alpha)
-            parts = halved(whole) if beside else [whole]
-            return np.concatenate([planes(resize(part, size, fit, flat=maps and few(part))) for part in parts])
+            # cut before 16 bits become 8, which for a map is done otherwise than for the picture beside it
+            parts = halved(upright(image)) if len(maps) == 2 else [image]
+            made = [flat(part, alpha, indices=its) for part, its in zip(parts, maps, strict=True)]
+            fitting = [resize(part, size, fit, flat=its and few(part)) for part, its in zip(made, maps, strict=True)]
+            return np.concatenate([planes(part) for part in fitting])
+        except NoMapError as error:
+            raise Mistake(f"--task labels: {shown(path.name)}: {error}; or leave --task out") from error
         except Exception as error:  # a broken file raises OSError, SyntaxError, struct.error, EOFError ...
             raise UnreadableError(_why(error)) from error
 
 
-def whole(path: Path) -> Image.Image:
-    """The image (its first frame) at its own size, RGB, or RGBA where it has transparency.
+def whole(path: Path, *, indices: bool = False) -> Image.Image:
+    """The image (its first frame) at its own size, RGB, or RGBA where it has transparency; `indices` as for `flat`.
 
     Raises:
         UnreadableError: not an image, or cut short.
@@ -86,7 +94,7 @@ def whole(path: Path) -> Image.Image:
     """
     with _opened(path) as image:
         try:
-            return flat(image, alpha=image.has_transparency_data)
+            return flat(image, alpha=image.has_transparency_data, indices=indices)
         except Exception as error:  # see `load`
             raise UnreadableError(_why(error)) from error
 
@@ -139,11 +147,16 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(shown, names[:NAMED])) + more
 
 
-def flat(image: Image.Image, alpha: bool) -> Image.Image:
-    """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white."""
+def flat(image: Image.Image, alpha: bool, *, indices: bool = False) -> Image.Image:
+    """Upright and 8 bits a channel: RGBA with alpha, else RGB, transparent parts laid on white. Where 16 bits are
+    `indices`, of a map of labels, they stay what they are.
+
+    Raises:
+        NoMapError: 8 bits cannot hold the indices.
+    """
     image = upright(image)
     if image.mode[0] in "IF":
-        image = eight_bits(image)
+        image = labels(image) if indices else eight_bits(image)
     if alpha:
         return image.convert("RGBA")
     if not image.has_transparency_data:
@@ -167,6 +180,21 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
+def labels(image: Image.Image) -> Image.Image:
+    """A 16-bit map of labels as 8-bit: each index a grey level, as in 8-bit maps, which may also have been stretched to
+    16 bits, v * 257. Scaling anything else would make one label of several.
+    """
+    values = np.asarray(image).astype(np.int64)
+    if values.min() >= 0 and values.max() < MAP_COLOURS:
+        return Image.fromarray(values.astype(np.uint8))
+    if not (values % 257).any():
+        return eight_bits(image)
+    n = len(np.unique(values))
+    if n > MAP_COLOURS:
+        raise NoMapError(f"{n:,} labels are more than {MAP_COLOURS} colours, so it is no map of labels")
+    raise NoMapError(f"16-bit labels up to {values.max():,} do not fit in 8 bits; number them from 0 to 255")
+
+
 def halved(image: Image.Image) -> list[Image.Image]:
     """The left and the right half."""
     middle = image.width // 2
@@ -174,14 +202,8 @@ def halved(image: Image.Image) -> list[Image.Image]:
 
 
 def few(image: Image.Image) -> bool:
-    """Whether an image has so few colours that it is a map of labels. A grey photo has no more than 256 levels either:
-    it is one where it has many.
-    """
-    colours = image.getcolors(MAP_COLOURS)
-    if colours is None:
-        return False
-    grey = all(isinstance(c, tuple) and len({*c[:3]}) == 1 for _, c in colours)
-    return not grey or len(colours) <= GREY_LABELS
+    """Whether an image that is given as a map of labels has so few colours that it can be one."""
+    return image.getcolors(MAP_COLOURS) is not None
 
 
 def resize(image: Image.Image, size: int, fit: Fit, *, flat: bool = False) -> Image.Image:

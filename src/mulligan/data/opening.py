@@ -50,7 +50,9 @@ def open_any(
         _no_halves(spec, beside)
         source = _built_in(spec, size, fit, alpha, progress, pair)
     else:
-        source = _of_the_user(spec, size, fit, alpha, task == "labels", beside, progress)
+        # pictures of few colours are no maps: only what is given is
+        maps = pair.partition(":")[0].strip() if task == "labels" and pair is not None else None
+        source = _of_the_user(spec, size, fit, alpha, maps, beside, progress)
     if pair is not None and "input" not in source.signals:  # halves of files, and earth's layers, are pairs already
         source = paired(source, pair, unpaired and task is None)
     if encoder == "minilm":
@@ -80,7 +82,7 @@ def limited(source: Source, n: int) -> Source:
 
 
 def _of_the_user(
-    spec: str, size: int | None, fit: Fit, alpha: bool, maps: bool, beside: str | None, progress: Progress | None
+    spec: str, size: int | None, fit: Fit, alpha: bool, maps: str | None, beside: str | None, progress: Progress | None
 ) -> Source:
     path = locate(spec)
     if path.is_dir():

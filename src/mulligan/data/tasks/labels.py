@@ -16,7 +16,7 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
     """The source, with the colours that its inputs have as the names of `input`, "#rrggbb".
 
     Raises:
-        ValueError: it has no pairs, or its inputs have too many colours.
+        ValueError: it has no pairs, or its inputs have too many colours, or a single one.
     """
     signal = source.signals.get("input")
     if signal is None or signal.kind != "image":
@@ -31,6 +31,11 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
                     "maps of labels; save them as PNG, for JPEG mixes colours, or leave --task out"
                 )
     names = tuple(sorted(found))
+    if len(names) < 2:
+        raise Mistake(
+            f"--task labels: Maps of 1 label, {names[0]}, are all that {source.name} has: nothing to learn from; "
+            "look whether the maps are what you mean, or leave --task out"
+        )
     note = f"Maps of {len(names)} labels: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''} (--task labels)."
     return replace(
         source, signals={**source.signals, "input": replace(signal, names=names)}, notes=[*source.notes, note]
