@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -294,3 +295,49 @@ def test_taking_pairs_apart_computes_no_input_of_what_is_seen_as_it_is(monkeypat
     assert not seen
     source.train.fetch(np.arange(10))
     assert seen == [10]
+
+
+# --- before training ----------------------------------------------------------------------------------------
+
+
+def test_check_shows_what_a_system_of_pairs_would_get(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(40):
+        if i != 3:
+            put(tmp_path / "data/maps", f"im {i}.png", picture(i))
+        if i not in (5, 6):
+            size = (32, 48) if i in (7, 8) else (32, 32)
+            put(tmp_path / "data/photos", f"im {i}.png", picture(100 + i, *size))
+    told = json.loads(mulligan("data", "check", tmp_path / "data", "--json").out)
+    assert told["pairs"]["total"] == 35 and told["counts"]["total"] == 77, "and of images without pairs"
+    assert told["single"] == {"im 3": "maps", "im 5": "photos", "im 6": "photos"}
+    assert told["unequal"].keys() == {"im 7", "im 8"}
+    out = mulligan("data", "check", tmp_path / "data").out
+    assert "no partner 3: im 3 (not in maps), im 5 (not in photos), im 6 (not in photos)\n" in out
+    assert "pairs      train " in out and "unequal    2: im 7 (" in out
+
+
+def test_check_finds_maps_of_labels_as_training_does(tmp_path: Path, mulligan: Command) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(30):
+        put(tmp_path / "data/labels", f"{i}.png", np.array([[0] * 3, [90] * 3], np.uint8)[rng.integers(0, 2, (16, 16))])
+        put(tmp_path / "data/photos", f"{i}.png", picture(i))
+    answer = mulligan("data", "check", tmp_path / "data", "--task", "labels")
+    assert answer.status == 0 and "Maps of 2 labels" in answer.out
+
+
+def test_that_there_are_no_pairs_comes_first(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(12):
+        put(tmp_path / "data/A", f"a{i}.png", picture(i))
+        put(tmp_path / "data/B", f"b{i}.png", picture(50 + i))
+    said = mulligan("train", "pix2pix", "--data", tmp_path / "data", "--rounds", "1").mistake()
+    assert "of 12 of A and 12 of B, 0 have a partner of the same name" in said and "--pair" not in said
+
+
+def test_an_image_beside_the_folders_is_told(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(12):
+        for folder in ("A", "B"):
+            put(tmp_path / "data" / folder, f"{i}.png", picture(i + 50 * (folder == "B")))
+    put(tmp_path / "data", "readme.png", picture(99))
+    for words in (("pix2pix",), ("cyclegan",), ("pix2pix", "--pair", "A:B")):
+        said = mulligan("train", *words, "--data", tmp_path / "data", "--rounds", "1").mistake()
+        assert "which are no classes then: move them" in said

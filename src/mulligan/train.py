@@ -27,6 +27,7 @@ from mulligan.config import Data, Options, Run, nearest
 from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
+from mulligan.data.folder import BESIDE_FOLDERS
 from mulligan.data.layout import suited
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, conditions
@@ -185,6 +186,11 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
         run = run.model_copy(update={"minutes": DEFAULT_MINUTES})
     if "input" in kind.needs and "input" not in source.signals and NO_PAIRS in source.facts:
         raise Mistake(source.facts[NO_PAIRS])
+    if {"input", "x2"} & kind.needs.keys() - source.signals.keys() and BESIDE_FOLDERS in source.notes:
+        rule = "in its folder images lie beside folders, which are no classes then: move them"
+        raise Mistake(
+            f"{system} learns from two kinds of images, and {source.name} has one: {rule}, or add --task edges"
+        )
     match(kind.needs, source.signals, system=system, source=source.name)
     runtime = Runtime.start(run.device, run.precision)
     config = {

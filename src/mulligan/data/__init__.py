@@ -184,6 +184,11 @@ def check(
         ValueError: there is no such source, or an option does not fit it.
     """
     from mulligan.data.examine import examine
+    from mulligan.data.layout import find_layout
+
+    folder = spec not in names() and Path(spec).is_dir()
+    if task == "labels" and pair is None and folder and (found := find_layout(Path(spec), spec)):
+        pair = found.pair  # as training finds it
 
     open_it = partial(
         open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, unpaired=unpaired,

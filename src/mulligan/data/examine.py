@@ -13,6 +13,7 @@ import torch
 from mulligan.data import Progress, names
 from mulligan.data.layout import find_layout
 from mulligan.data.opening import locate
+from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, content_keys
 from mulligan.signals import Signal
 
@@ -36,6 +37,10 @@ class Report:
         source: its name.
         kind: what x is, as a Signal says it.
         layout: of a folder that is made for going from one kind of image to another.
+        pairs: of each split, what a system of pairs would get of such a folder.
+        no_pairs: why it would get none.
+        single: files without a partner, with the folder that lacks it.
+        unequal: partners that differ in shape, with both sizes.
         counts: of each split, and "total".
         sizes: the most frequent original sizes of images, "640 x 480", and how often.
         aspect: width over height: smallest, median, largest; empty for points.
@@ -53,6 +58,10 @@ class Report:
     source: str
     kind: str = ""
     layout: str = ""
+    pairs: dict[str, int] = field(default_factory=dict)
+    no_pairs: str = ""
+    single: dict[str, str] = field(default_factory=dict)
+    unequal: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     aspect: list[float] = field(default_factory=list)
@@ -79,6 +88,9 @@ class Report:
         rows = [
             ("source", f"{self.source}, {self.kind}" if self.kind else self.source),
             ("layout", self.layout),
+            ("pairs", self.no_pairs or ", ".join(f"{k} {n:,}" for k, n in self.pairs.items())),
+            ("no partner", _first([f"{name} (not in {folder})" for name, folder in self.single.items()])),
+            ("unequal", _first([f"{name} ({sizes})" for name, sizes in self.unequal.items()])),
             ("counts", ", ".join(f"{k} {n:,}" for k, n in self.counts.items())),
             ("sizes", _most(self.sizes)),
             ("aspect", "{0:.2f} to {2:.2f}, median {1:.2f}".format(*self.aspect) if self.aspect else ""),
@@ -104,12 +116,17 @@ class Report:
         return f"{self.exact_duplicates:,} exact{near}"
 
 
+def _first(files: list[str], at_most: int = 5) -> str:
+    more = f" and {len(files) - at_most:,} more (--json lists them)" if len(files) > at_most else ""
+    return f"{len(files):,}: {', '.join(files[:at_most])}{more}" if files else ""
+
+
 def _most(histogram: dict[str, int], at_most: int = 12) -> str:
     shown = ", ".join(f"{key}: {n:,}" for key, n in list(histogram.items())[:at_most])
     return shown + (f", and {len(histogram) - at_most} more" if len(histogram) > at_most else "")
 
 
-def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, progress: Progress | None) -> Report:
+def examine(spec: str, open_it: Callable[..., Source], *, conditional: bool, progress: Progress | None) -> Report:
     """See `mulligan.data.check`."""
     report = Report(spec)
     if spec not in names():
@@ -120,7 +137,7 @@ def examine(spec: str, open_it: Callable[[str], Source], *, conditional: bool, p
         report.problems.append(str(error))
         return report
     _describe(report, source)
-    _layout(report, spec)
+    _layout(report, spec, source, open_it)
     _find_duplicates(report, source, progress)
     _classes(report, source, conditional)
     _conditions(report, source)
@@ -138,11 +155,23 @@ def _describe(report: Report, source: Source) -> None:
     report.notes = list(source.notes)
 
 
-def _layout(report: Report, spec: str) -> None:
+def _layout(report: Report, spec: str, source: Source, open_it: Callable[..., Source]) -> None:
+    """What a folder looks like, and what a system of pairs would get of it."""
     if spec in names() or not (path := locate(spec)).is_dir():
         return
     found = find_layout(path, spec)
     report.layout = f"{found.words} (--pair {found.pair})" if found else ""
+    if found and not {"input", "x2"} & source.signals.keys():
+        try:
+            source = open_it(spec, pair=found.pair)
+        except ValueError as error:
+            report.no_pairs = str(error)
+            return
+    if "input" in source.signals:
+        report.pairs = {name: len(split) for name, split in source.splits.items()}
+        report.pairs["total"] = sum(report.pairs.values())
+    report.no_pairs = source.facts.get(NO_PAIRS, "")
+    report.single, report.unequal = source.facts.get("single", {}), source.facts.get("unequal", {})
 
 
 # --- classes ------------------------------------------------------------------------------------------------
@@ -313,7 +342,7 @@ def _judge(report: Report, source: Source) -> None:
 def _judge_pictures(report: Report, source: Source) -> None:
     facts, n = source.facts, report.counts["total"]
     grey = facts.get("n_grey", 0)
-    if 0 < grey < n:
+    if 0 < grey < n and not report.pairs:  # what is given may be of another kind than what is made
         report.warnings.append(f"{grey:,} of {n:,} images are grey, the others in colour: keep one kind")
     size, short = facts.get("size", 0), facts.get("short_side", [])
     if short and size > UPSCALING * short[1]:

@@ -28,6 +28,7 @@ from mulligan.signals import Signal
 MAX_FILES = 1_000_000
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
 SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:([ _-])|(?=[A-Z]))(.+)"  # trainA, val_b
+BESIDE_FOLDERS = "Images lie beside folders, so the folders are not taken as classes."
 SKIPPED = ("__MACOSX",)
 Array = npt.NDArray[Any]
 
@@ -180,7 +181,7 @@ def _class_depth(parts: list[tuple[str, ...]], notes: list[str]) -> int | None:
     while True:
         if any(len(p) <= depth + 1 for p in parts):  # an image lies right here
             if any(len(p) > depth + 1 for p in parts):
-                notes.append("Images lie beside folders, so the folders are not taken as classes.")
+                notes.append(BESIDE_FOLDERS)
             return None
         names = {p[depth] for p in parts}
         if len(names) > 1:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mulligan.config import nearest
 from mulligan.data.components import Components
+from mulligan.data.folder import BESIDE_FOLDERS
 from mulligan.data.images import SAME_SHAPE, shown
 from mulligan.data.images import some as _some
 from mulligan.data.source import (
@@ -55,6 +56,8 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
     key = next((key for key in ("y", "tags") if key in source.signals), None)
     if key is None:
         mend = "put the images of each class in a folder of its own"
+        if BESIDE_FOLDERS in source.notes:
+            mend = "images lie beside its folders, which are no classes then: move them"
         raise Mistake(f"{flag}: {source.name} has no classes and no tags; {mend}")
     find = _class if key == "y" else _tag
     a, b = (find(word, source.signals[key], f"{flag}: {source.name}") for word in (first, second))
@@ -70,7 +73,12 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
         why = partners.none((first, second))
     # the class is the same for all of a domain; tags still tell its samples apart
     choose = partial(_rows, key=key, a=b, b=a)
-    derived = unpaired(source, flag, (second, first), choose, without=("y",))
+    try:
+        derived = unpaired(source, flag, (second, first), choose, without=("y",))
+    except Mistake as mistake:
+        if apart or key != "y" or source.files is None:
+            raise
+        raise Mistake(why) from mistake  # pairs were asked for: that there are none comes first
     if key == "y" and source.files is not None:
         derived = labelled(derived, source, first, a)
     # with three channels, few of 1,000 modes are left
@@ -102,7 +110,7 @@ class Partners:
     Attributes:
         both: int (N, 2), rows of partners of the same shape, of the first class and of the second.
         twice: names that several files of one class have, of which the first counts.
-        single: names of files of either class without a partner.
+        single: names of files without a partner, with the class, 0 or 1, that they lack.
         unequal: names of partners that differ in shape, with both sizes.
     """
 
@@ -111,7 +119,7 @@ class Partners:
         self.counts = [int((y == label).sum()) for label in (a, b)]
         self.twice: list[str] = []
         rows = [self._named(files, np.flatnonzero(y == label)) for label in (a, b)]
-        self.single = sorted(rows[0].keys() ^ rows[1].keys())
+        self.single = {name: int(name in rows[0]) for name in sorted(rows[0].keys() ^ rows[1].keys())}
         self.unequal: dict[str, str] = {}
         both = []
         for name in sorted(rows[0].keys() & rows[1].keys()):
@@ -164,7 +172,7 @@ class Partners:
             test=splits["test"],
             fingerprint=fingerprint([source.fingerprint.encode(), flag.encode(), self.both.tobytes(), *anew]),
             notes=[*source.notes, *self._notes(flag, names), *both.notes(split)],
-            facts={**source.facts, "pair": (names[1], names[0]), "single": self.single, "unequal": self.unequal},
+            facts={**source.facts, "pair": (names[1], names[0]), "single": self._lacks(names), "unequal": self.unequal},
             digits=False,
             files=None,
         )
@@ -194,11 +202,16 @@ class Partners:
             what = "Of files that differ by their suffix alone the first is taken"
             notes.append(f"{what} ({len(self.twice):,} are left out): {_some(self.twice)}.")
         if self.single:
-            notes.append(f"Files that have no partner and are left out ({len(self.single):,}): {_some(self.single)}.")
+            told = [f"{name} (not in {folder})" for name, folder in self._lacks(names).items()]
+            notes.append(f"Files that have no partner and are left out ({len(told):,}): {_some(told)}.")
         if self.unequal:
             told = [f"{name} ({sizes})" for name, sizes in self.unequal.items()]
             notes.append(f"Partners of unequal shape that are left out ({len(told):,}): {_some(told)}.")
         return notes
+
+    def _lacks(self, names: tuple[str, str]) -> dict[str, str]:
+        """Files without a partner, with the name of the class that lacks one."""
+        return {name: names[lacking] for name, lacking in self.single.items()}
 
     def none(self, names: tuple[str, str]) -> str:
         """Why there are no pairs."""
@@ -206,8 +219,9 @@ class Partners:
             name, sizes = next(iter(self.unequal.items()))
             return f"partners are of unequal shape: {shown(name)} is {sizes}; bring them to the same width over height"
         counts = " and ".join(f"{n:,} of {name}" for n, name in zip(self.counts, names, strict=True))
+        without = _some(list(self.single))
         return (
-            f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({_some(self.single)} have "
+            f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({without} have "
             "none); name partners alike, or train a system that needs no pairs"
         )
 
