@@ -29,7 +29,6 @@ Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 WRITABLE = (1, 2, 3, 4)  # channels
 READ = (*images.SUFFIXES, *video.READ)  # what is taken of a folder
-NAMED = 3  # files in a note
 BAD = (UnreadableError, TooLargeError, UnsuitedError)  # what is wrong with one file, and no reason to stop
 
 
@@ -119,9 +118,7 @@ def _left_out(aside: list[str]) -> list[str]:
     """What to say of files that were passed over, if there are any."""
     if not aside:
         return []
-    more = f" and {len(aside) - NAMED:,} more" if len(aside) > NAMED else ""
-    what = f"{', '.join(map(shown, aside[:NAMED]))}{more}"
-    return [f"left out, being no pictures or videos of a kind that is read, or links: {what}"]
+    return [f"left out, being no pictures or videos of a kind that is read, or links: {images.some(aside)}"]
 
 
 def _given(model: Model, back: bool) -> Signal:

@@ -184,10 +184,9 @@ def check(
         ValueError: there is no such source, or an option does not fit it.
     """
     from mulligan.data.examine import examine
-    from mulligan.data.layout import find_layout
+    from mulligan.data.layout import layout_of
 
-    folder = spec not in names() and Path(spec).is_dir()
-    if task == "labels" and pair is None and folder and (found := find_layout(Path(spec), spec)):
+    if task == "labels" and pair is None and (found := layout_of(spec)):
         pair = found.pair  # as training finds it
 
     open_it = partial(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mulligan.data import Progress, names
-from mulligan.data.layout import find_layout
+from mulligan.data.layout import layout_of
 from mulligan.data.opening import locate
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, content_keys
@@ -157,9 +157,9 @@ def _describe(report: Report, source: Source) -> None:
 
 def _layout(report: Report, spec: str, source: Source, open_it: Callable[..., Source]) -> None:
     """What a folder looks like, and what a system of pairs would get of it."""
-    if spec in names() or not (path := locate(spec)).is_dir():
+    if spec in names() or not locate(spec).is_dir():
         return
-    found = find_layout(path, spec)
+    found = layout_of(spec)
     report.layout = f"{found.words} (--pair {found.pair})" if found else ""
     if found and not {"input", "x2"} & source.signals.keys():
         try:

@@ -50,6 +50,12 @@ def find_layout(root: Path, name: str) -> Layout | None:
     return None
 
 
+def layout_of(spec: str) -> Layout | None:
+    """Of what a user names as data: how it lies, where it is a folder; None for all else."""
+    path = Path(spec).expanduser()
+    return find_layout(path, spec) if spec not in source_names() and path.is_dir() else None
+
+
 def suited(data: Data, needs: Iterable[str]) -> Data:
     """Pairs, or two domains, as a system needs it, where the user has not said otherwise.
 
@@ -66,9 +72,8 @@ def suited(data: Data, needs: Iterable[str]) -> Data:
     if not wanted:
         return data
     found: dict[str, Any] = {"unpaired": data.unpaired or "x2" in wanted}
-    folder = data.data not in source_names() and Path(data.data).is_dir()
-    if folder and data.pair is None and data.task in (None, "labels"):
-        layout = find_layout(Path(data.data), data.data)
+    if data.pair is None and data.task in (None, "labels"):
+        layout = layout_of(data.data)
         found["pair"] = layout.pair if layout else None
     return data.model_copy(update=found)
 
