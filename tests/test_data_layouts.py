@@ -1,14 +1,16 @@
-"""How folders lie, as a user meets it: what a mistake in them says to mend."""
+"""How folders lie, as a user meets it: what a mistake in them says to mend, and what `data check` tells of pairs."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import Command
-from test_data_pairs import picture, put
+from test_data_pairs import partners, picture, put
 
 PIX2PIX = ("--size", 16, "--patch", 16, "--rounds", 1)
 CYCLEGAN = "train a system that needs no pairs: mulligan train cyclegan"
@@ -100,3 +102,77 @@ def test_files_of_pooled_folders_are_named_where_they_lie(tmp_path: Path, mullig
     strangers(tmp_path, 6, names=("trainA", "trainB"))
     said = mulligan("train", "pix2pix", "--data", tmp_path, *PIX2PIX).mistake()
     assert "(trainA/a0.png, trainA/a1.png, trainA/a2.png and 9 more have none)" in said
+    for i in range(8):
+        put(tmp_path / "testA", f"{i}.png", picture(200 + i))
+        put(tmp_path / "testB", f"{i}.png", picture(300 + i))
+    out = mulligan("data", "check", tmp_path, "--pair", "A:B", "--size", 16).out
+    assert "no partner 12: trainA/a0.png (not in B), trainA/a1.png (not in B), trainA/a2.png (not in B) and 9 m" in out
+
+
+# --- what data check says -----------------------------------------------------------------------------------
+
+
+def checked(mulligan: Command, *words: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(mulligan("data", "check", *words, "--json").out)
+    return found
+
+
+def test_pairs_are_the_same_where_both_images_are(tmp_path: Path, mulligan: Command) -> None:
+    """An image that is in several pairs makes no copies of them."""
+    partners(tmp_path, 40)
+    for i in range(5):
+        put(tmp_path / "maps", f"again{i}.png", picture(i))
+        put(tmp_path / "photos", f"again{i}.png", 255 - picture(i))
+    put(tmp_path / "maps", "other.png", picture(0))
+    put(tmp_path / "photos", "other.png", picture(99))
+    for words in ((), ("--pair", "photos:maps")):
+        told = checked(mulligan, tmp_path, *words)
+        assert told["exact_duplicates"] == 5 and told["near_duplicates"] is None
+        assert "5 of 46 pairs are exact duplicates: take them out" in told["warnings"]
+    told = checked(mulligan, tmp_path, "--conditional")
+    assert told["exact_duplicates"] == 11, "of images, where they are what is asked for"
+
+
+def test_what_is_computed_of_equal_images_is_equal(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(20):
+        put(tmp_path, f"{i}.png", picture(i % 18))
+    assert checked(mulligan, tmp_path, "--task", "edges")["exact_duplicates"] == 2
+
+
+def test_a_folder_of_pairs_is_judged_as_such(tmp_path: Path, mulligan: Command) -> None:
+    partners(tmp_path, 30)
+    put(tmp_path / "maps", "alone.png", picture(98))
+    told = checked(mulligan, tmp_path)
+    assert f"{told['pairs']['train']} pairs to train on are few" in told["warnings"][0]
+    assert "images without a partner are left out: 1" in told["warnings"]
+    assert any("30 pairs, from maps to photos" in note for note in told["notes"])
+    for i in range(150):
+        put(tmp_path / "maps", f"a{i}.png", picture(200 + i))
+    told = checked(mulligan, tmp_path)
+    assert f"{told['counts']['train']} images to train on are few" in told["warnings"][0], "equal names are chance"
+    assert told["pairs"]["total"] == 30
+
+
+def test_too_few_to_be_judged_by(tmp_path: Path, mulligan: Command) -> None:
+    partners(tmp_path, 30)
+    told = checked(mulligan, tmp_path)
+    few = " and ".join(f"{told['pairs'][split]} in {split}" for split in ("held_out", "test"))
+    assert max(told["pairs"][split] for split in ("held_out", "test")) <= 5
+    assert f"{few} are too few for mulligan evaluate, which takes more than 5: add data" in told["warnings"]
+    partners(tmp_path, 120)
+    assert not any("evaluate" in warning for warning in checked(mulligan, tmp_path)["warnings"])
+
+
+def test_halves_of_another_shape_are_no_partners(tmp_path: Path, mulligan: Command) -> None:
+    for i in range(20):
+        put(tmp_path, f"{i}.png", np.concatenate([picture(i), 255 - picture(i)], 1))
+    put(tmp_path, "square.png", picture(50))
+    told = checked(mulligan, tmp_path, "--pair", "left:right")
+    assert told["unequal"] == {"square.png": "16 x 16"}
+    assert "pairs are left out for their shape: 1" in told["warnings"]
+
+
+def test_check_names_no_option_that_nobody_typed(tmp_path: Path, mulligan: Command) -> None:
+    out = mulligan("data", "check", strangers(tmp_path, 6)).out
+    assert "pairs      of 6 of A and 6 of B, 0 have a partner" in out
+    assert "stops      --pair A:B: of 6 of A" in mulligan("data", "check", tmp_path, "--pair", "A:B").out

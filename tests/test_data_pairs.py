@@ -83,7 +83,7 @@ def test_what_has_no_partner_is_told_and_left_out(tmp_path: Path, mulligan: Comm
     assert any("no partner and are left out (1): maps/alone.png (not in photos)." in note for note in source.notes)
     assert any("maps/wide.png (32 x 16 and 16 x 16)" in note for note in source.notes)
     told = mulligan("data", "check", tmp_path, "--pair", "maps:photos", "--size", 16).out
-    assert "without a partner are left out: 1" in told and "from their partner are left out: 1" in told
+    assert "without a partner are left out: 1" in told and "pairs are left out for their shape: 1" in told
 
 
 @pytest.mark.parametrize(
