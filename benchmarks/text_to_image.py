@@ -26,7 +26,7 @@ from mulligan.data.source import Source, conditions
 from mulligan.data.words import sentence
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.loader import Loader, Position
-from mulligan.look import generate
+from mulligan.observe import generate
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import share_shown, tags_read
 from mulligan.metrics.features import Characters

@@ -18,7 +18,7 @@ LAYERS = [
     {"networks"},
     {"fused", "game"},
     {"data", "metrics", "rundir", "plot", "charts", "arrays", "pictures", "samples", "video"},
-    {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "referee"},
+    {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "observe", "finite", "referee"},
     {
         "figure",
         "evaluate",

@@ -16,7 +16,7 @@ import conftest
 from conftest import Command, clone, differences, everything, newest, samples_of, signals_of, tiny_system, told
 from mulligan import checkpoint, losses
 from mulligan.data import characters
-from mulligan.look import observing
+from mulligan.observe import observing
 from mulligan.loop import Loop, Saved
 from mulligan.model import Model
 from mulligan.signals import Signal
