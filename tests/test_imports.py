@@ -49,6 +49,7 @@ LAYERS = [
         "history",
         "inputs",
         "apply",
+        "play",
     },
     {"train", "report", "export", "options", "progress"},
     {"cli", "serve", "__main__"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -37,11 +37,9 @@ def first_not_finite(system: nn.Module, batch: Batch, play: Callable[[], Any]) -
     for name, weight in [*system.named_parameters(), *system.named_buffers()]:
         if not _finite(weight):
             return f"weight {name}"
-    with _hearing(system) as found, torch.no_grad():
-        try:
-            play()
-        except RuntimeError:  # some losses cannot be computed without a graph
-            pass
+    # some losses cannot be computed without a graph, and stop where they need it
+    with _hearing(system) as found, torch.no_grad(), suppress(RuntimeError):
+        play()
     return f"layer {found[0]}" if found else ""
 
 

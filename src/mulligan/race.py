@@ -23,8 +23,8 @@ from mulligan import registry
 from mulligan.data.source import Source, conditions
 from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
-from mulligan.observe import generate, observing
 from mulligan.loop import Loop
+from mulligan.observe import generate, observing
 from mulligan.runtime import Runtime
 from mulligan.signals import match
 

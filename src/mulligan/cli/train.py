@@ -109,7 +109,7 @@ def _option(words: list[str], flag: str) -> str | None:
 
 def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     """Run a training to whatever end it has, and say how to go on."""
-    from mulligan.train import Interrupted, Lost
+    from mulligan.play import Interrupted, Lost
 
     try:
         model = play()
