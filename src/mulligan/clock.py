@@ -22,6 +22,7 @@ class Due(IntFlag):
     LOOK = 2
     STOP = 4  # interrupted from outside
     OVER = 8  # the stage's share of the budget is spent
+    LOST = 16  # the referee says so
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Clock:
         low, high = LOOK_SECONDS
         self.look_seconds = min(max(60 * (run.minutes or 0.0) / LOOKS, low), high)
 
-    def due(self, budget: Budget, stop: bool) -> Due:
+    def due(self, budget: Budget, stop: bool, lost: bool = False) -> Due:
         """Read the clock and say what is due."""
         now, p = time.perf_counter(), self.progress
         p.seconds += now - self.last
         p.stage_seconds += now - self.last
         self.last = now
-        due = Due.STOP if stop else Due.NOTHING
+        due = (Due.STOP if stop else Due.NOTHING) | (Due.LOST if lost else Due.NOTHING)
         if budget.spent(p):
             due |= Due.OVER
         if p.round > 0 and now - self.logged >= TICK:

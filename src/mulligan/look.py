@@ -15,6 +15,8 @@ from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.observe import auc, generate, observing
 from mulligan.quick import Quick
+from mulligan.referee.verdict import HEALTHY
+from mulligan.referee.watch import Referee
 from mulligan.rundir import FLOOR, RunDir
 
 GRID = 64  # images in a look
@@ -24,10 +26,16 @@ AUC_SAMPLES = 512
 
 
 class Look:
-    """Looks at one run; only rank 0 does."""
+    """Looks at one run; only rank 0 does.
 
-    def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop) -> None:
+    Args:
+        referee: who watches it.
+    """
+
+    def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop, referee: Referee) -> None:
         self.rundir, self.system, self.source, self.loop = rundir, system, source, loop
+        self.referee = referee
+        self.healthy: list[str] = []  # the newest checkpoints of a healthy game
         self.quick = Quick(source)
         # what fits in memory in training fits in a look; a handful of samples at a time would only be slow
         self.part = max(16, min(256, loop.shard))
@@ -62,8 +70,8 @@ class Look:
             self._picture()
         self.looked = self.loop.progress.round
 
-    def log(self, values: dict[str, dict[str, float]]) -> dict[str, Any]:
-        """Append a line to the log and return it."""
+    def log(self, values: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
+        """Append a line to the log and return it; `more`: what else it says."""
         p = self.loop.progress
         line = {
             "round": p.round,
@@ -73,6 +81,7 @@ class Look:
             "terms": values,
             "grad_norm": {k: float(v) for k, v in self.loop.gradient_norms.items()},
             "vital": self.vital,
+            **more,
         }
         self.rundir.log(**line)
         return {**line, "picture": self.newest_picture}
@@ -136,10 +145,14 @@ class Look:
             "seconds": p.seconds,
             "vital": self.vital,
             "best": self.best,
+            "verdict": self.referee.verdict.name,
+            "mulligans": len(self.rundir.mulligans),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
         saved = checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
-        checkpoint.prune(self.rundir.checkpoints, self.best[1] if self.best else None, saved)
+        if self.referee.verdict.name == HEALTHY:
+            self.healthy = [*self.healthy[-1:], name]
+        checkpoint.prune(self.rundir.checkpoints, {*self.healthy, *((self.best[1],) if self.best else ())}, saved)
         self.saved = p.round
         self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)

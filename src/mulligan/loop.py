@@ -59,12 +59,12 @@ class Loop:
         ema: int = 0,
         micro_batches: int = 1,
         fixed: list[torch.nn.Parameter] | None = None,
-        paces: Mapping[str, float] = MappingProxyType({}),
+        paces: Mapping[str, float] = MappingProxyType({"D": 1.0, "G": 1.0}),
     ) -> None:
         self.system, self.loader, self.runtime = system, loader, runtime
         self.ema, self.micro_batches = ema, micro_batches
         self.fixed = {id(p) for p in fixed or []}  # never learn, whoever plays
-        self.paces = paces  # by player's first letter: times its learning rate
+        self.paces = paces  # times the learning rate of who judges, D, and of who makes, G
         self.progress = Progress()
         self.average: Average = Average({}, 0)
         self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
@@ -137,7 +137,7 @@ class Loop:
         self.system.images = self.progress.images
         for group in optimizer.param_groups:
             settings = turn.optimizer.settings(self.progress.images)
-            group.update({**settings, "lr": settings["lr"] * self.paces.get(turn.player[0], 1.0)})
+            group.update({**settings, "lr": settings["lr"] * self.paces["D" if turn.player[0] == "D" else "G"]})
         self._freeze_all_but(learns)
         for play in range(turn.repeat):
             optimizer.zero_grad(set_to_none=True)

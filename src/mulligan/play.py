@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from mulligan.loader import Loader
 from mulligan.look import Look
 from mulligan.loop import Loop, Progress
 from mulligan.model import Model, build
+from mulligan.referee.verdict import Verdict
+from mulligan.referee.watch import Referee
+from mulligan.retake import go_back, retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
 
@@ -79,25 +83,77 @@ def assemble(config: dict[str, Any], source: Source, run: Run, runtime: Runtime)
     system = build(config)
     loader = Loader(source.train, system.config.batch, seed=run.seed, device=runtime.device)
     fixed = first_half(system) if run.freeze_d else []
-    return Loop(system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed)
+    paces = {"D": run.d_pace, "G": run.g_pace}
+    return Loop(system, loader, runtime, ema=run.ema, micro_batches=run.micro_batches, fixed=fixed, paces=paces)
 
 
 def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = False) -> Model:
-    """Play a run to its end, from round 0 or from its newest checkpoint."""
+    """Play a run to its end, from round 0 or from its newest checkpoint; a game that is lost again, with a remedy.
+
+    Raises:
+        Lost: no mulligan is left.
+        Interrupted: Ctrl-C.
+    """
+    rank = plan.runtime.rank
+    with Display(rundir.path, plan.run, quiet=quiet or rank > 0) as display, interruptible() as interrupted:
+        while True:
+            try:
+                return _shot(plan, rundir, display, interrupted, resuming)
+            except Defeat as defeat:
+                if rank == 0:
+                    display.say(_after(defeat, plan, rundir))
+                plan.runtime.agree(0)  # the others read what rank 0 has decided
+                plan, resuming = anew(plan, rundir), True
+
+
+class Defeat(Exception):  # noqa: N818, a game is lost
+    """The referee's verdict ends a shot."""
+
+    def __init__(self, verdict: Verdict, updates: dict[str, float], round: int) -> None:
+        super().__init__(str(verdict))
+        self.verdict, self.updates, self.round = verdict, updates, round
+
+
+def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> str:
+    """Take a mulligan; what is said of it.
+
+    Raises:
+        Lost: there is none left.
+    """
+    taken, verdict = len(rundir.mulligans), defeat.verdict
+    if taken >= plan.run.mulligans:
+        text = surrender(verdict, taken) if taken else verdict.text
+        rundir.event("lost", text, round=defeat.round)
+        if taken:
+            go_back(rundir, verdict.since)
+        raise Lost(text, rundir.path)
+    return retake(rundir, plan.system, verdict, defeat.updates, defeat.round)
+
+
+def anew(plan: Plan, rundir: RunDir) -> Plan:
+    """The plan of the next shot."""
+    config, run = rundir.config, Run(**rundir.config["run"])
+    runtime = Runtime.start(run.device, run.precision)
+    return Plan(config, plan.source, run, assemble(config, plan.source, run, runtime))
+
+
+def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float], resuming: bool) -> Model:
+    """From round 0 or the newest checkpoint to the end, or to a defeat."""
     system, run, runtime, loop = plan.system, plan.run, plan.runtime, plan.loop
     # of a second system: going through the stages shapes networks
     shares = [stage.share for stage in build(plan.config).stages()]
-    look = Look(rundir, system, plan.source, loop)
-    display = Display(rundir.path, run, quiet=quiet or runtime.rank > 0)
-    saved = _take_up(rundir, plan, loop, look, display) if resuming else None
+    referee = Referee(system, plan.source, loop, run.model_dump())
+    look = Look(rundir, system, plan.source, loop, referee)
+    saved = _take_up(rundir, plan, look, display) if resuming else None
     weights = _start(plan) if saved is None and plan.config.get("from") else None
     start = loop.progress.stage
-    if saved is None:
+    if saved is None and not resuming:
         _begin(rundir, plan, display)
     clock = Clock(loop.progress, run)
     stages = system.stages()
+    tick = partial(_tick, look, referee, display, rundir)
 
-    with display, recording_a_loss(rundir, loop), interruptible() as interrupted:
+    with stopping_at_nan(loop, referee, rundir):
         for number in range(len(shares)):
             loop.seed(number)  # for networks that a stage adds
             stage = next(stages)
@@ -108,35 +164,55 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
                 look.take(save=False)
             budget = Budget.of(run, shares, number)
             clock.resume()
-            while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted))))) & Due.OVER:
+            lost = False
+            while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted), lost)))) & Due.OVER:
+                if due & Due.LOST:
+                    raise Defeat(referee.verdict, referee.updates, loop.progress.round)
                 # once in a while: log
                 if due & Due.LOG and runtime.rank == 0:
-                    display.show(look.log(loop.values()))
+                    lost = tick() and run.mulligans > 0
                 # once in a while: look and save, but never a game that is lost to NaN
                 if due & (Due.LOOK | Due.STOP):
+                    lost = (runtime.rank == 0 and bool(loop.terms) and tick(at_once=True) and run.mulligans > 0) or lost
                     look.take()
                     clock.resume()
                 if due & Due.STOP:
                     runtime.agree(0)  # no rank leaves before rank 0 has saved
                     raise Interrupted(rundir.path)
                 loop.play()
-            look.take()
             if loop.terms and runtime.rank == 0:
-                display.show(look.log(loop.values()))
+                tick(at_once=True)
+            look.take()
     _end(rundir, loop, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
 
 
+def _tick(look: Look, referee: Referee, display: Display, rundir: RunDir, *, at_once: bool = False) -> bool:
+    """Write a line of the log, with the vital signs if there is time for them; whether the game is lost."""
+    line = look.log(look.loop.values(), **referee.look(at_once=at_once))
+    for told in referee.hear(line):
+        rundir.event("verdict", str(told), round=line["round"], verdict=told.to_json())
+        display.say(f"round {line['round']:,}: {told}")
+    display.show({**line, "verdict": referee.verdict.name})
+    return referee.verdict.lost
+
+
 @contextmanager
-def recording_a_loss(rundir: RunDir, loop: Loop) -> Iterator[None]:
-    """A game that is lost says so in the run's events."""
+def stopping_at_nan(loop: Loop, referee: Referee, rundir: RunDir) -> Iterator[None]:
+    """A number that is not finite ends the shot, with a line of the log that says where it came from."""
     try:
         yield
     except FloatingPointError as error:
-        if loop.runtime.rank == 0:
-            rundir.event("lost", str(error), round=loop.progress.round)
-        raise Lost(str(error), rundir.path) from error
+        if loop.runtime.rank > 0:
+            raise Lost(str(error), rundir.path) from error
+        found = {name: getattr(error, name, "") for name in ("player", "term", "where")}
+        line = {"round": loop.progress.round, "images": loop.progress.images, "seconds": loop.progress.seconds,
+                "not_finite": {"round": loop.progress.round, "text": str(error), **found}}  # fmt: skip
+        rundir.log(**line)
+        for told in referee.hear(line):
+            rundir.event("verdict", str(told), round=line["round"], verdict=told.to_json())
+        raise Defeat(referee.verdict, referee.updates, loop.progress.round) from error
 
 
 def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:
@@ -159,11 +235,10 @@ def _end(rundir: RunDir, loop: Loop, display: Display) -> None:
     rundir.event("finish", f"finished after {loop.progress.round:,} rounds", round=loop.progress.round)
 
 
-def _take_up(
-    rundir: RunDir, plan: Plan, loop: Loop, look: Look, display: Display
-) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The newest whole checkpoint's (model, state), with the loop's progress set to it; None if there is none."""
     newest, damaged = checkpoint.newest(rundir.checkpoints)
+    loop = plan.loop
     first = plan.runtime.rank == 0
     for name in damaged if first else ():
         text = f"checkpoint {name} is damaged and was passed over"
@@ -175,6 +250,8 @@ def _take_up(
             rundir.forget_after(-1)
         return None
     model, state, record = checkpoint.load(newest)
+    # a mulligan may have given D augmentation since it was saved
+    model = {**{k: x for k, x in plan.system.state_dict().items() if k.startswith("augment.")}, **model}
     loop.progress = Progress(**state["progress"])
     look.take_up(record)
     if first:
@@ -182,6 +259,7 @@ def _take_up(
         if record["threads"] != torch.get_num_threads():
             text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
         rundir.forget_after(loop.progress.round)
+        look.referee.take_up(rundir.read("log"))
         if not _is_finished(loop.progress, plan.run):
             display.say(text)
             rundir.event("resume", text, round=loop.progress.round)

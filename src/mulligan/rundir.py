@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from mulligan.errors import Mistake
 
+MULLIGANS = "mulligans.json"
 FLOOR = " floor"  # ends the name of what real data in place of samples would have of a vital number
 
 
@@ -59,6 +60,36 @@ class RunDir:
 
     @property
     def config(self) -> dict[str, Any]:
+        """What is in force: as the run began, with what its mulligans changed."""
+        config = self.first_config
+        for taken in self.mulligans:
+            for part in ("config", "run"):
+                config[part] |= {k: x for k, x in taken["options"].items() if k in config[part]}
+        return config
+
+    @property
+    def mulligans(self) -> list[dict[str, Any]]:
+        """Those taken so far, in order."""
+        file = self.path / MULLIGANS
+        taken: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        return taken
+
+    def take_mulligan(self, about: dict[str, Any], options: dict[str, Any]) -> None:
+        """Change options for the next shot, and keep the log of the one that was lost.
+
+        Args:
+            about: it, for whoever reads.
+            options: by name, of the system and of the run.
+        """
+        taken = [*self.mulligans, {**about, "options": options}]
+        lost = self.path / "log.jsonl"
+        if lost.exists():
+            write_bytes_whole(self.path / f"lost-{len(taken)}.jsonl", lost.read_bytes())
+        write_whole(self.path / MULLIGANS, json.dumps(taken, indent=1))
+
+    @property
+    def first_config(self) -> dict[str, Any]:
+        """As the run began."""
         file = self.path / "config.json"
         try:
             config = json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,134 @@
+"""What the referee judges: the lines of a run's log as columns, and how long something has been so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mulligan.rundir import FLOOR
+
+Json = Mapping[str, Any]
+TICKS = 4  # measurements that a finding has to last for
+LAST = 0.04  # and of the budget: a bad moment is no lost game
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A measurement: its numbers by name, and when it was.
+
+    Attributes:
+        share: of the run's budget that was spent; of a run without one, of an hour.
+    """
+
+    round: int
+    seconds: float
+    share: float
+    signs: Mapping[str, float]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass
+class History:
+    """A run up to now.
+
+    Args:
+        budget: seconds of the whole run; None where it is counted in rounds.
+        rounds: of the whole run, where it is.
+    """
+
+    budget: float | None = None
+    rounds: int | None = None
+    moments: list[Moment] = field(default_factory=list)
+    ended: dict[str, Any] | None = None  # what was not finite
+    data: Json = field(default_factory=dict)  # what was measured of the data before the first round
+
+    @classmethod
+    def of(cls, log: Iterable[Json], run: Json) -> History:
+        """Of the lines of a log and the options of its run."""
+        minutes = run.get("minutes")
+        history = cls(60 * minutes if minutes else None, run.get("rounds"))
+        for line in log:
+            history.hear(line)
+        return history
+
+    def hear(self, line: Json) -> bool:
+        """Add a line; whether it holds anything to judge."""
+        self.data = line.get("data", self.data)
+        self.ended = line.get("not_finite", self.ended)
+        signs = {**line.get("signs", {}), **_flat(line)}
+        if not line.get("signs"):
+            return "not_finite" in line or "data" in line
+        moment = Moment(line["round"], line["seconds"], self._share(line), signs, tuple(line.get("missing", ())))
+        self.moments.append(moment)
+        return True
+
+    def _share(self, line: Json) -> float:
+        if self.budget:
+            return float(line["seconds"] / self.budget)
+        return float(line["round"] / self.rounds if self.rounds else line["seconds"] / 3600)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Moment:
+        return self.moments[-1]
+
+    @property
+    def players(self) -> list[str]:
+        """Who learns."""
+        return [key.removeprefix("update.") for key in self.now.signs if key.startswith("update.")]
+
+    @property
+    def judges(self) -> list[str]:
+        """Who tells real from fake."""
+        return [key.removesuffix(".auc") for key in self.now.signs if key.endswith(".auc")]
+
+    def get(self, name: str, default: float = math.nan) -> float:
+        """The newest value."""
+        return self.now.signs.get(name, default)
+
+    def floor(self, name: str) -> float:
+        return self.get(name + FLOOR, 0.0)
+
+    def column(self, name: str, since: float = 0.0) -> list[float]:
+        """All values from a share of the budget on."""
+        return [m.signs[name] for m in self.moments if m.share >= since and name in m.signs]
+
+    def recent(self, name: str, share: float = LAST) -> list[float]:
+        """The values of the newest TICKS measurements, or of the newest part of the budget if those are more."""
+        n = max(TICKS, sum(m.share > self.now.share - share for m in self.moments))
+        return [m.signs[name] for m in self.moments[-n:] if name in m.signs]
+
+    def lasting(self, holds: Callable[[Moment], bool], ticks: int = TICKS, share: float = LAST) -> Moment | None:
+        """Since when something holds without a break, if that is long enough."""
+        since = None
+        count = 0
+        for moment in reversed(self.moments):
+            if not holds(moment):
+                break
+            since, count = moment, count + 1
+        if since is None or count < ticks or self.now.share - since.share < share:
+            return None
+        return since
+
+    @cached_property
+    def started(self) -> float:
+        """The first distance between samples and data."""
+        return next((m.signs["distance"] for m in self.moments if "distance" in m.signs), math.nan)
+
+
+def _flat(line: Json) -> dict[str, float]:
+    """What the loop measured, by names of one level: term.D.real, grad.D, update.D."""
+    terms = {f"term.{p}.{k}": v for p, found in line.get("terms", {}).items() for k, v in found.items()}
+    others = {f"{name}.{p}": v for name, key in (("grad", "grad_norm"), ("update", "update"))
+              for p, v in line.get(key, {}).items()}  # fmt: skip
+    return {**terms, **others}
+
+
+def median(values: Sequence[float]) -> float:
+    """NaN of none."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else math.nan

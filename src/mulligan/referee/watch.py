@@ -1,0 +1,67 @@
+"""The referee of one run: measures when there is time for it, hears each line of the log, and says what it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mulligan.data.source import Source
+from mulligan.game import System
+from mulligan.loop import Loop
+from mulligan.referee.checks import judge
+from mulligan.referee.data import numbers, problems
+from mulligan.referee.history import History
+from mulligan.referee.signs import Signs
+from mulligan.referee.verdict import ALL_WELL, Verdict
+
+Json = dict[str, Any]
+
+
+class Referee:
+    """Watches one run; only rank 0 does.
+
+    Attributes:
+        verdict: the newest.
+        history: what it is made of.
+    """
+
+    def __init__(self, system: System, source: Source, loop: Loop, run: Json) -> None:
+        self.loop = loop
+        self.signs = Signs(system, source, loop)
+        self.history = History.of([], run)
+        self.verdict: Verdict = ALL_WELL
+        self.waited = (loop.waited, loop.progress.seconds)
+        self.measured = -1  # the round
+
+    def take_up(self, log: list[Json]) -> None:
+        """Go on from the lines of a log."""
+        for line in log:
+            self.history.hear(line)
+        self.verdict = judge(self.history)
+
+    @property
+    def updates(self) -> dict[str, float]:
+        """By player, how far its newest step that was measured moved its weights, over their length."""
+        return {player: float(update) for player, update in self.loop.updates.items()}
+
+    def look(self, *, at_once: bool = False) -> Json:
+        """What a line of the log says of the vital signs; nothing where measuring would take too much of the time."""
+        p = self.loop.progress
+        if self.measured == p.round or not (at_once or self.signs.due()):
+            return {}
+        first = {} if self.history.data else {"data": numbers(self.signs.source, self.signs.system, self.signs.floors)}
+        self.measured = p.round
+        signs, missing = self.signs.measure(counted=not at_once)
+        waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
+        self.waited = (self.loop.waited, p.seconds)
+        if since > 0:
+            signs["waiting"] = waited / since
+        updates = {k: round(x, 12) for k, x in self.updates.items()}
+        return {**first, "signs": {k: round(x, 6) for k, x in signs.items()}, "missing": missing, "update": updates}
+
+    def hear(self, line: Json) -> list[Verdict]:
+        """Add a line of the log; verdicts that are new with it."""
+        if not self.history.hear(line):
+            return []
+        new = problems(line["data"]) if "data" in line else []
+        before, self.verdict = self.verdict, judge(self.history)
+        return [*new, self.verdict] if self.verdict.name != before.name else new
