@@ -50,8 +50,10 @@ LAYERS = [
         "inputs",
         "apply",
         "play",
+        "retake",
+        "story",
     },
-    {"train", "report", "export", "options", "progress"},
+    {"train", "report", "export", "options", "progress", "losses_log"},
     {"cli", "serve", "__main__"},
 ]
 

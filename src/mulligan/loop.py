@@ -199,7 +199,7 @@ class Loop:
             with self.runtime.autocast():
                 turn.loss(batch)
 
-        name, value = next(((k, float(t)) for k, t in terms.items() if not t.isfinite()), ("sum", math.nan))
+        name, value = next(((k, float(t.detach())) for k, t in terms.items() if not t.isfinite()), ("sum", math.nan))
         where = first_not_finite(self.system, batch, again)
         text = f"term {name!r} of player {turn.player} became {value} by round {self.progress.round}"
         return NotFinite(text, player=turn.player, term=name, where=where)

@@ -224,7 +224,7 @@ def stalled(h: History) -> Verdict | None:
         return None
     text = "samples look nothing like the data and come no nearer."
     return _found(
-        h, v.STALLED, since, text, "The learning rate may be far too small, or what G is asked for is not in its reach.",
+        h, v.STALLED, since, text, "The learning rate may be far too small, or the task out of G's reach.",
         {"distance": h.get("distance")},
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]
         ),
         (
             floor - chance < SAYS * (1 - chance),
-            f"the nearest image has the same label in {100 * floor:.0f} % of all cases, where chance is {100 * chance:.0f} %.",
+            f"images that are alike have the same label in {100 * floor:.0f} % of all cases; {100 * chance:.0f} % is chance.",
             "The labels do not go with the images: look whether they are in the images' order.", ("agreement floor",),
         ),
         (
