@@ -51,6 +51,7 @@ LAYERS = [
         "apply",
         "play",
         "retake",
+        "stopping",
         "story",
     },
     {"train", "report", "export", "options", "progress", "losses_log"},

@@ -57,13 +57,13 @@ class Clock:
         low, high = LOOK_SECONDS
         self.look_seconds = min(max(60 * (run.minutes or 0.0) / LOOKS, low), high)
 
-    def due(self, budget: Budget, stop: bool, lost: bool = False) -> Due:
-        """Read the clock and say what is due."""
+    def due(self, budget: Budget, told: Due) -> Due:
+        """Read the clock and say what is due; `told`: what is for reasons that are no clock's."""
         now, p = time.perf_counter(), self.progress
         p.seconds += now - self.last
         p.stage_seconds += now - self.last
         self.last = now
-        due = (Due.STOP if stop else Due.NOTHING) | (Due.LOST if lost else Due.NOTHING)
+        due = told
         if budget.spent(p):
             due |= Due.OVER
         if p.round > 0 and now - self.logged >= TICK:
@@ -80,7 +80,10 @@ class Clock:
             every = max(1, self.run.rounds // LOOKS)
         if every is not None:
             return p.round > self.looked_round and p.round % every == 0
-        return p.seconds - self.looked_at >= self.look_seconds
+        seconds = self.look_seconds
+        if self.run.stop == "auto":  # nobody knows the end: looks come as often as an early one would need them
+            seconds = min(max(p.seconds / (2 * LOOKS), LOOK_SECONDS[0]), LOOK_SECONDS[1])
+        return p.seconds - self.looked_at >= seconds
 
     def resume(self) -> None:
         """Go on counting after a look."""

@@ -96,6 +96,10 @@ class Run(Options):
 
     minutes: float | None = Field(default=None, gt=0, description="training time; looks are not counted")
     rounds: int | None = Field(default=None, ge=0, description="rounds to play, instead of --minutes")
+    stop: Literal["budget", "auto"] = Field(
+        default="budget",
+        description="auto: when FD has not improved beyond its noise for a third of the time so far; the best is kept",
+    )
     mulligans: int = Field(default=3, ge=0, le=20, description="times that a lost game is played again; 0: never")
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="the same seed, the same run", json_schema_extra=role("seed")

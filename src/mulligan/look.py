@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from mulligan.quick import Quick
 from mulligan.referee.verdict import HEALTHY
 from mulligan.referee.watch import Referee
 from mulligan.rundir import FLOOR, RunDir
+from mulligan.stopping import NOISE_SAMPLES, Plateau, noise_of
 
 GRID = 64  # images in a look
 POINTS = 2000
@@ -41,6 +43,7 @@ class Look:
         self.part = max(16, min(256, loop.shard))
         self.vital: dict[str, float] = {}
         self.best: tuple[float, str] | None = None
+        self.plateau: Plateau | None = None  # of FD, where the run is to end by it
         self.looked = self.saved = -1  # the rounds of the newest look and of the newest checkpoint
         self.newest_picture = ""
 
@@ -58,6 +61,8 @@ class Look:
         """Go on from a checkpoint's record."""
         self.best = tuple(record["best"]) if record["best"] else None
         self.vital = record["vital"]
+        if self.plateau is not None and record.get("plateau"):
+            self.plateau = Plateau(**record["plateau"])
         self.looked = self.saved = record["round"]
         self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
 
@@ -67,8 +72,27 @@ class Look:
             self.vital |= self.system.vital()
             if np.isfinite(fd := self.quick(self._judged)):
                 self.vital |= {"FD": fd, "FD" + FLOOR: self.quick.floor}
+                self._hear(fd)
             self._picture()
         self.looked = self.loop.progress.round
+
+    def _hear(self, fd: float) -> None:
+        """Note whether FD improved, beyond what other latents of the same weights would have changed."""
+        if self.plateau is None:
+            return
+        noise = None
+        if self.plateau.improves(fd):
+            others = [partial(self._judged, seed=SEED + i) for i in range(1, NOISE_SAMPLES)]
+            noise = noise_of([fd, *map(self.quick, others)])
+        self.plateau.hear(fd, self.loop.progress.seconds, noise)
+
+    def keep_the_best(self) -> int:
+        """Forget the checkpoints after the best; its round."""
+        assert self.best is not None
+        for place in checkpoint.all_in(self.rundir.checkpoints):
+            if int(place.name) > int(self.best[1]):
+                checkpoint.remove(place)
+        return int(self.best[1])
 
     def log(self, values: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
         """Append a line to the log and return it; `more`: what else it says."""
@@ -86,17 +110,17 @@ class Look:
         self.rundir.log(**line)
         return {**line, "picture": self.newest_picture}
 
-    def _generate(self, n: int) -> Batch:
+    def _generate(self, n: int, seed: int = SEED) -> Batch:
         """n samples, the same latents and conditions at every look."""
-        return generate(self.system, n, seed=SEED, at_once=self.part, given=self._given(n))
+        return generate(self.system, n, seed=seed, at_once=self.part, given=self._given(n))
 
     def _given(self, n: int) -> Batch:
         """What they are made for."""
         return conditions(self.source.held_out, self.system.given, n)
 
-    def _judged(self, n: int) -> Tensor:
+    def _judged(self, n: int, seed: int = SEED) -> Tensor:
         """The same, of the key that is judged."""
-        return next(iter(self._generate(n).values()))
+        return next(iter(self._generate(n, seed).values()))
 
     def _separation(self) -> dict[str, float]:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
@@ -145,6 +169,7 @@ class Look:
             "seconds": p.seconds,
             "vital": self.vital,
             "best": self.best,
+            "plateau": None if self.plateau is None else self.plateau.to_json(),
             "verdict": self.referee.verdict.name,
             "mulligans": len(self.rundir.mulligans),
             "threads": torch.get_num_threads(),

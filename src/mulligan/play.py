@@ -35,6 +35,7 @@ from mulligan.referee.watch import Referee
 from mulligan.retake import go_back, retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
+from mulligan.stopping import Plateau
 
 
 class Interrupted(Exception):  # noqa: N818, it is no error
@@ -144,6 +145,8 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     shares = [stage.share for stage in build(plan.config).stages()]
     referee = Referee(system, plan.source, loop, run.model_dump())
     look = Look(rundir, system, plan.source, loop, referee)
+    if run.stop == "auto":
+        look.plateau = Plateau()
     saved = _take_up(rundir, plan, look, display) if resuming else None
     weights = _start(plan) if saved is None and plan.config.get("from") else None
     start = loop.progress.stage
@@ -152,6 +155,15 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     clock = Clock(loop.progress, run)
     stages = system.stages()
     tick = partial(_tick, look, referee, display, rundir)
+
+    def told(number: int) -> Due:
+        """What is due for reasons that are no clock's."""
+        due = Due.STOP if interrupted else Due.NOTHING
+        if referee.verdict.lost and run.mulligans:
+            due |= Due.LOST
+        if number == len(shares) - 1 and look.plateau is not None and look.plateau.over(loop.progress.seconds):
+            due |= Due.OVER
+        return due
 
     with stopping_at_nan(loop, referee, rundir):
         for number in range(len(shares)):
@@ -164,38 +176,37 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
                 look.take(save=False)
             budget = Budget.of(run, shares, number)
             clock.resume()
-            lost = False
-            while not (due := Due(runtime.agree(clock.due(budget, bool(interrupted), lost)))) & Due.OVER:
+            while not (due := Due(runtime.agree(clock.due(budget, told(number))))) & Due.OVER:
                 if due & Due.LOST:
                     raise Defeat(referee.verdict, referee.updates, loop.progress.round)
-                # once in a while: log
-                if due & Due.LOG and runtime.rank == 0:
-                    lost = tick() and run.mulligans > 0
                 # once in a while: look and save, but never a game that is lost to NaN
-                if due & (Due.LOOK | Due.STOP):
-                    lost = (runtime.rank == 0 and bool(loop.terms) and tick(at_once=True) and run.mulligans > 0) or lost
+                if looking := bool(due & (Due.LOOK | Due.STOP)):
                     look.take()
+                # once in a while: log
+                if due & (Due.LOG | Due.LOOK | Due.STOP):
+                    tick(at_once=looking)
+                if looking:
                     clock.resume()
                 if due & Due.STOP:
                     runtime.agree(0)  # no rank leaves before rank 0 has saved
                     raise Interrupted(rundir.path)
                 loop.play()
-            if loop.terms and runtime.rank == 0:
-                tick(at_once=True)
             look.take()
-    _end(rundir, loop, display)
+            tick(at_once=True)
+    _end(rundir, look, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
 
 
-def _tick(look: Look, referee: Referee, display: Display, rundir: RunDir, *, at_once: bool = False) -> bool:
-    """Write a line of the log, with the vital signs if there is time for them; whether the game is lost."""
+def _tick(look: Look, referee: Referee, display: Display, rundir: RunDir, *, at_once: bool = False) -> None:
+    """Write a line of the log, with the vital signs if there is time for them, and what the referee says to it."""
+    if look.loop.runtime.rank > 0 or not look.loop.terms:
+        return
     line = look.log(look.loop.values(), **referee.look(at_once=at_once))
     for told in referee.hear(line):
         rundir.event("verdict", str(told), round=line["round"], verdict=told.to_json())
         display.say(f"round {line['round']:,}: {told}")
     display.show({**line, "verdict": referee.verdict.name})
-    return referee.verdict.lost
 
 
 @contextmanager
@@ -226,13 +237,18 @@ def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:
         rundir.event("warning", note, round=0)
 
 
-def _end(rundir: RunDir, loop: Loop, display: Display) -> None:
+def _end(rundir: RunDir, look: Look, display: Display) -> None:
+    loop = look.loop
     if loop.runtime.rank > 0:
         return
     if not loop.terms:  # not a round was played
         display.say(f"{rundir.path} is finished; give it more with --minutes or --rounds")
         return
-    rundir.event("finish", f"finished after {loop.progress.round:,} rounds", round=loop.progress.round)
+    text = f"finished after {loop.progress.round:,} rounds"
+    if (plateau := look.plateau) is not None and plateau.over(loop.progress.seconds):
+        text += f": FD has not improved beyond its noise (±{plateau.noise:.2g}) since {plateau.least:.4g}"
+        display.say(f"{text}; kept: round {look.keep_the_best():,}")
+    rundir.event("finish", text, round=loop.progress.round)
 
 
 def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -27,6 +27,7 @@ from mulligan.play import Plan, assemble, play, start_weights
 from mulligan.rundir import RunDir, free_number, numbered, write_bytes_whole
 from mulligan.runtime import Runtime
 from mulligan.signals import match
+from mulligan.stopping import MINUTES
 
 DEFAULT_MINUTES = 5.0
 N_EXAMPLES = 128
@@ -127,7 +128,7 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
         raise Mistake(f"{system} has no option {unknown[0]!r}{nearest(unknown[0], known)}")
     run = Run(**_take(options, Run))
     if run.minutes is None and run.rounds is None:
-        run = run.model_copy(update={"minutes": DEFAULT_MINUTES})
+        run = run.model_copy(update={"minutes": MINUTES if run.stop == "auto" else DEFAULT_MINUTES})
     if "input" in kind.needs and "input" not in source.signals and NO_PAIRS in source.facts:
         raise Mistake(source.facts[NO_PAIRS])
     if {"input", "x2"} & kind.needs.keys() - source.signals.keys() and BESIDE_FOLDERS in source.notes:

@@ -81,7 +81,7 @@ def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]
         ),
         (
             floor - chance < SAYS * (1 - chance),
-            f"images that are alike have the same label in {100 * floor:.0f} % of all cases; {100 * chance:.0f} % is chance.",
+            f"of images that are alike {100 * floor:.0f} % have the same label, and {100 * chance:.0f} % is chance.",
             "The labels do not go with the images: look whether they are in the images' order.", ("agreement floor",),
         ),
         (

@@ -10,7 +10,6 @@ from mulligan.report.record import Json, Record, group, round_of
 from mulligan.report.values import last_part, table, time_of
 from mulligan.story import tell
 
-
 TOLD = ("warning", "verdict", "mulligan", "lost", "finish")  # kinds of events that have a colour
 
 
