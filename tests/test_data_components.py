@@ -38,7 +38,7 @@ def test_empty_masks_bind_no_pairs(tmp_path: Path, pair: str, fit: Fit) -> None:
     assert len(everything(source)["x"]) == 40
     assert disjoint(splits_of(source, "x" if pair == "masks:photos" else "input"))
     assert not disjoint(splits_of(source, "input" if pair == "masks:photos" else "x")), "empty ones are everywhere"
-    assert any("In 35 of 40 pairs an image is of one colour all over, such as 1 of masks" in n for n in source.notes)
+    assert any("In 35 of 40 pairs an image is of one colour all over, such as masks/1.png" in n for n in source.notes)
 
 
 @pytest.mark.parametrize("pair", ["maps:photos", "photos:maps"])
@@ -48,7 +48,7 @@ def test_pairs_that_all_share_an_image_are_refused(tmp_path: Path, mulligan: Com
         put(tmp_path / "photos", f"{i:02d}.png", picture(100 + i))
     said = mulligan("train", "pix2pix", "--data", tmp_path, "--pair", pair, "--size", 16, "--patch", 16).mistake()
     assert f"--pair {pair}: 30 pairs cannot be split into train, held_out and test: all of them share images" in said
-    assert "(00 of maps is in 30 of them)" in said
+    assert "(maps/00.png is in 30 of them)" in said
 
 
 def test_pairs_of_two_groups_are_refused(tmp_path: Path, mulligan: Command) -> None:
@@ -74,7 +74,7 @@ def test_most_pairs_in_one_split_are_told(tmp_path: Path, shared: int) -> None:
     source = open_source(str(tmp_path), size=16, pair="maps:photos")
     assert disjoint(splits_of(source)) and disjoint(splits_of(source, "input"))
     counts = ", ".join(f"{name} {len(split)}" for name, split in source.splits.items())
-    what = "20 of 30 pairs share images, directly or by others between them (00 of maps is in 20 of them)"
+    what = "20 of 30 pairs share images, directly or by others between them (maps/00.png is in 20 of them)"
     assert f"{what}, so all of them are in train: {counts}." in source.notes
     assert len(source.train) >= 20
 

@@ -80,10 +80,10 @@ def test_what_has_no_partner_is_told_and_left_out(tmp_path: Path, mulligan: Comm
     put(tmp_path / "photos", "small.png", picture(95, 24, 24))
     source = open_source(str(tmp_path), size=16, pair="maps:photos")
     assert len(everything(source)["x"]) == 31, "partners of another size but the same shape are pairs"
-    assert any("no partner and are left out (1): alone" in note for note in source.notes), source.notes
-    assert any("wide (32 x 16 and 16 x 16)" in note for note in source.notes)
+    assert any("no partner and are left out (1): maps/alone.png (not in photos)." in note for note in source.notes)
+    assert any("maps/wide.png (32 x 16 and 16 x 16)" in note for note in source.notes)
     told = mulligan("data", "check", tmp_path, "--pair", "maps:photos", "--size", 16).out
-    assert "without a partner are left out: 1" in told and "from their partner are left out: 1" in told
+    assert "without a partner are left out: 1" in told and "pairs are left out for their shape: 1" in told
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_of_two_files_that_differ_by_their_suffix_the_first_is_taken(tmp_path: P
     source = open_source(str(tmp_path), size=16, pair="maps:photos")
     rows = everything(source)
     assert len(rows["x"]) == 30 and torch.allclose(rows["x"], -rows["input"], atol=1e-6)
-    assert any("(1 are left out): 03" in note for note in source.notes)
+    assert any("(1 are left out): photos/03.png." in note for note in source.notes)
 
 
 def test_taking_pairs_apart_computes_no_input_of_what_is_seen_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,13 +307,15 @@ def test_check_shows_what_a_system_of_pairs_would_get(tmp_path: Path, mulligan: 
         if i not in (5, 6):
             size = (32, 48) if i in (7, 8) else (32, 32)
             put(tmp_path / "data/photos", f"im {i}.png", picture(100 + i, *size))
+    lacking = [(3, "photos", "maps"), (5, "maps", "photos"), (6, "maps", "photos")]
     told = json.loads(mulligan("data", "check", tmp_path / "data", "--json").out)
     assert told["pairs"]["total"] == 35 and told["counts"]["total"] == 77, "and of images without pairs"
-    assert told["single"] == {"im 3": "maps", "im 5": "photos", "im 6": "photos"}
-    assert told["unequal"].keys() == {"im 7", "im 8"}
+    assert told["single"] == {f"{own}/im {i}.png": other for i, own, other in lacking}
+    assert told["unequal"].keys() == {"maps/im 7.png", "maps/im 8.png"}
     out = mulligan("data", "check", tmp_path / "data").out
-    assert "no partner 3: im 3 (not in maps), im 5 (not in photos), im 6 (not in photos)\n" in out
-    assert "pairs      train " in out and "unequal    2: im 7 (" in out
+    without = ", ".join(f"{own}/im {i}.png (not in {other})" for i, own, other in lacking)
+    assert f"no partner 3: {without}\n" in out
+    assert "pairs      train " in out and "unequal    2: maps/im 7.png (" in out
 
 
 def test_check_finds_maps_of_labels_as_training_does(tmp_path: Path, mulligan: Command) -> None:

@@ -37,7 +37,7 @@ from mulligan.metrics.frechet import frechet_distance
 from mulligan.metrics.kernel import kernel_distance
 from mulligan.metrics.memorisation import memorisation_ratio
 from mulligan.metrics.modes import label_modes, point_modes
-from mulligan.metrics.prdc import prdc
+from mulligan.metrics.prdc import K, prdc
 from mulligan.metrics.wasserstein import wasserstein_1
 from mulligan.rundir import RunDir
 
@@ -46,7 +46,6 @@ VERSION = 2  # of what is cached; raise it when a metric, an extractor or a base
 AT_ONCE = 1000  # samples generated or fetched at a time
 PRDC_N = 5000  # precision and the like: their cost grows with the square of the samples
 COPIES_N = 2000  # samples whose nearest training sample is sought: enough for a median
-K = 5  # neighbour of precision, recall, density, coverage
 TAUGHT = ", which G learned from"  # on the card: such a judge is a player
 TRIVIAL = {"image": "mean image + pixel noise", "points": "one Gaussian"}
 
@@ -170,7 +169,7 @@ def measure(source: Source, extractor: Extractor, reference: Reference, fake: Te
     real = reference.real
     distance = extractor.distance
     kernel = kernel_distance(real, fake)
-    four = prdc(evenly(real, PRDC_N), evenly(fake, PRDC_N), k=K)
+    four = prdc(evenly(real, PRDC_N), evenly(fake, PRDC_N))
     scores = {
         distance: Score(distance, frechet_distance(real, fake), "lower"),
         distance.replace("F", "K", 1): Score(

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mulligan.data.source import Source
-from mulligan.evaluate import K, capped, extract, real_samples, trivial_samples
+from mulligan.evaluate import capped, extract, real_samples, trivial_samples
 from mulligan.metrics import features
 from mulligan.metrics.card import Card
 from mulligan.metrics.features import to_8_bit
 from mulligan.metrics.frechet import Gaussian, gaussian, gaussian_distance
-from mulligan.metrics.prdc import prdc
+from mulligan.metrics.prdc import K, prdc
 from mulligan.pca import pca_samples
 
 REAL, TRIVIAL, PCA = "real data", "trivial", "PCA-Gaussian"

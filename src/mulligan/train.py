@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
 from mulligan.data import open_source
 from mulligan.data.folder import BESIDE_FOLDERS
-from mulligan.data.layout import suited
+from mulligan.data.images import some
+from mulligan.data.layout import added, suited, untyped
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, conditions
 from mulligan.display import counting
@@ -107,12 +109,12 @@ def resume(
 def prepare(system: str, data: str, *, command: str = "", progress: CountingUp | None = None, **options: Any) -> Plan:
     """Check everything that can be checked before training, and build the system."""
     system = whole_system(system)
-    chosen_data = Data(data=whole_path(data), **_take(options, Data))
-    told_unpaired = chosen_data.unpaired
-    if system != "auto":
-        chosen_data = suited(chosen_data, registry.load(system).needs)
-    source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
-    if told_unpaired and "x2" not in source.signals:
+    typed = Data(data=whole_path(data), **_take(options, Data))
+    chosen_data = typed if system == "auto" else suited(typed, registry.load(system).needs)
+    flags = added(typed, chosen_data)
+    with untyped(*flags):
+        source = open_source(chosen_data.data, **chosen_data.model_dump(exclude={"data"}), progress=progress)
+    if typed.unpaired and "x2" not in source.signals:
         raise Mistake(
             f"--unpaired: {source.name} has no pairs to be taken apart; add --task or --pair, or leave it out"
         )
@@ -129,13 +131,8 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     run = Run(**_take(options, Run))
     if run.minutes is None and run.rounds is None:
         run = run.model_copy(update={"minutes": MINUTES if run.stop == "auto" else DEFAULT_MINUTES})
-    if "input" in kind.needs and "input" not in source.signals and NO_PAIRS in source.facts:
-        raise Mistake(source.facts[NO_PAIRS])
-    if {"input", "x2"} & kind.needs.keys() - source.signals.keys() and BESIDE_FOLDERS in source.notes:
-        rule = "in its folder images lie beside folders, which are no classes then: move them"
-        raise Mistake(
-            f"{system} learns from two kinds of images, and {source.name} has one: {rule}, or add --task edges"
-        )
+    with untyped(*flags):
+        _two_kinds(system, kind.needs, source)
     match(kind.needs, source.signals, system=system, source=source.name)
     runtime = Runtime.start(run.device, run.precision)
     config = {
@@ -159,6 +156,20 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
         "auto": chosen,
     }
     return Plan(config, source, run, assemble(config, source, run, runtime))
+
+
+def _two_kinds(system: str, needs: Iterable[str], source: Source) -> None:
+    """Raise ValueError where a system needs pairs, or two domains, and a folder makes none: by what lies in it."""
+    missing = {"input", "x2"} & set(needs) - source.signals.keys()
+    if "input" in missing and NO_PAIRS in source.facts:
+        raise Mistake(source.facts[NO_PAIRS])
+    rule = f"{system} learns from two kinds of images, and {source.name} has"
+    if missing and (beside := source.facts.get(BESIDE_FOLDERS)):
+        mend = f"in its folder images such as {beside} lie beside folders, which are no classes then: move them"
+        raise Mistake(f"{rule} one: {mend}, or add --task edges")
+    if missing and source.files is not None and "y" in source.signals:
+        kinds = source.signals["y"].names
+        raise Mistake(f"{rule} {len(kinds)} ({some(kinds)}): add --pair A:B, which takes two of them")
 
 
 def whole_system(word: str) -> str:

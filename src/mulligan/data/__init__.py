@@ -184,15 +184,15 @@ def check(
         ValueError: there is no such source, or an option does not fit it.
     """
     from mulligan.data.examine import examine
-    from mulligan.data.layout import layout_of
+    from mulligan.data.layout import layout_of, untyped
 
-    if task == "labels" and pair is None and (found := layout_of(spec)):
-        pair = found.pair  # as training finds it
-
-    open_it = partial(
-        open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=pair, unpaired=unpaired,
-        encoder=encoder, progress=progress,
+    found = layout_of(spec) if task == "labels" and pair is None else None  # as training finds it
+    open_it: Callable[..., Source] = partial(
+        open_source, size=size, fit=fit, alpha=alpha, limit=limit, task=task, pair=found.pair if found else pair,
+        unpaired=unpaired, encoder=encoder, progress=progress,
     )  # fmt: skip
+    if found:
+        open_it = untyped(f"--pair {found.pair}")(open_it)
     return examine(spec, open_it, conditional=conditional, progress=progress)
 
 

@@ -11,10 +11,14 @@ import numpy.typing as npt
 import torch
 
 from mulligan.data import Progress, names
-from mulligan.data.layout import layout_of
+from mulligan.data.images import NAMED, some
+from mulligan.data.layout import layout_of, untyped
 from mulligan.data.opening import locate
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, content_keys
+from mulligan.data.unpaired import plain
+from mulligan.errors import Mistake
+from mulligan.metrics.prdc import K
 from mulligan.signals import Signal
 
 FEW = 400  # to train on; below this a discriminator learns them by heart within minutes
@@ -40,14 +44,14 @@ class Report:
         pairs: of each split, what a system of pairs would get of such a folder.
         no_pairs: why it would get none.
         single: files without a partner, with the folder that lacks it.
-        unequal: partners that differ in shape, with both sizes.
+        unequal: files whose partners differ in shape, with both sizes, or of two images and another shape than most.
         counts: of each split, and "total".
         sizes: the most frequent original sizes of images, "640 x 480", and how often.
         aspect: width over height: smallest, median, largest; empty for points.
         modes: Pillow's modes of the originals (L, RGB, P ...) and how often.
         classes: images of each class.
         tags: images with each tag.
-        exact_duplicates: rows equal to an earlier one.
+        exact_duplicates: rows equal to an earlier one, pairs in both images.
         near_duplicates: images that differ from an earlier one by next to nothing; None if not looked for.
         unreadable: files that were skipped, and why.
         notes: what the source said on opening.
@@ -89,8 +93,8 @@ class Report:
             ("source", f"{self.source}, {self.kind}" if self.kind else self.source),
             ("layout", self.layout),
             ("pairs", self.no_pairs or ", ".join(f"{k} {n:,}" for k, n in self.pairs.items())),
-            ("no partner", _first([f"{name} (not in {folder})" for name, folder in self.single.items()])),
-            ("unequal", _first([f"{name} ({sizes})" for name, sizes in self.unequal.items()])),
+            ("no partner", _counted([f"{name} (not in {folder})" for name, folder in self.single.items()])),
+            ("unequal", _counted([f"{name} ({sizes})" for name, sizes in self.unequal.items()])),
             ("counts", ", ".join(f"{k} {n:,}" for k, n in self.counts.items())),
             ("sizes", _most(self.sizes)),
             ("aspect", "{0:.2f} to {2:.2f}, median {1:.2f}".format(*self.aspect) if self.aspect else ""),
@@ -116,9 +120,9 @@ class Report:
         return f"{self.exact_duplicates:,} exact{near}"
 
 
-def _first(files: list[str], at_most: int = 5) -> str:
-    more = f" and {len(files) - at_most:,} more (--json lists them)" if len(files) > at_most else ""
-    return f"{len(files):,}: {', '.join(files[:at_most])}{more}" if files else ""
+def _counted(files: list[str]) -> str:
+    more = " (--json lists them)" if len(files) > NAMED else ""
+    return f"{len(files):,}: {some(files)}{more}" if files else ""
 
 
 def _most(histogram: dict[str, int], at_most: int = 12) -> str:
@@ -137,41 +141,55 @@ def examine(spec: str, open_it: Callable[..., Source], *, conditional: bool, pro
         report.problems.append(str(error))
         return report
     _describe(report, source)
-    _layout(report, spec, source, open_it)
-    _find_duplicates(report, source, progress)
+    pairs = _layout(report, spec, source, open_it)
+    judged = source if conditional or pairs is None else pairs
+    report.notes = list(judged.notes)
+    _find_duplicates(report, judged, progress)
     _classes(report, source, conditional)
     _conditions(report, source)
-    _judge(report, source)
+    _judge(report, judged)
     return report
 
 
 def _describe(report: Report, source: Source) -> None:
     report.source, report.kind = source.name, str(source.signals["x"])
-    report.counts = {name: len(split) for name, split in source.splits.items()}
-    report.counts["total"] = sum(report.counts.values())
+    report.counts = _counts(source)
     facts = source.facts
     report.sizes, report.modes = facts.get("sizes", {}), facts.get("modes", {})
     report.aspect, report.unreadable = facts.get("aspect", []), facts.get("unreadable", {})
-    report.notes = list(source.notes)
 
 
-def _layout(report: Report, spec: str, source: Source, open_it: Callable[..., Source]) -> None:
-    """What a folder looks like, and what a system of pairs would get of it."""
+def _layout(report: Report, spec: str, source: Source, open_it: Callable[..., Source]) -> Source | None:
+    """What a folder looks like, and what a system of pairs would get of it: the pairs, where most images are in one."""
     if spec in names() or not locate(spec).is_dir():
-        return
+        return None
     found = layout_of(spec)
     report.layout = f"{found.words} (--pair {found.pair})" if found else ""
     if found and not {"input", "x2"} & source.signals.keys():
         try:
-            source = open_it(spec, pair=found.pair)
+            with untyped(f"--pair {found.pair}"):
+                source = _as_pairs(spec, found.pair, open_it)
         except ValueError as error:
             report.no_pairs = str(error)
-            return
-    if "input" in source.signals:
-        report.pairs = {name: len(split) for name, split in source.splits.items()}
-        report.pairs["total"] = sum(report.pairs.values())
+            return None
     report.no_pairs = source.facts.get(NO_PAIRS, "")
     report.single, report.unequal = source.facts.get("single", {}), source.facts.get("unequal", {})
+    if "input" not in source.signals:
+        return None
+    report.pairs = _counts(source)
+    return source if 4 * report.pairs["total"] > report.counts["total"] else None  # else equal names are chance
+
+
+def _as_pairs(spec: str, pair: str, open_it: Callable[..., Source]) -> Source:
+    source = open_it(spec, pair=pair)
+    if NO_PAIRS in source.facts:
+        raise Mistake(source.facts[NO_PAIRS])
+    return source
+
+
+def _counts(source: Source) -> dict[str, int]:
+    counts = {name: len(split) for name, split in source.splits.items()}
+    return {**counts, "total": sum(counts.values())}
 
 
 # --- classes ------------------------------------------------------------------------------------------------
@@ -228,8 +246,11 @@ def _warn_of(report: Report, rows: torch.Tensor, have: str, mend: str) -> None:
 
 
 def _find_duplicates(report: Report, source: Source, progress: Progress | None) -> None:
-    if {"features", "input"} & source.signals.keys():
-        return  # what goes with many features, or inputs, is there many times
+    if "features" in source.signals:
+        return  # what goes with many features is there many times
+    if "input" in source.signals:
+        report.exact_duplicates = _repeated_pairs(source)
+        return  # one image may well be in several pairs
     keys: list[bytes] = []
     hashes: list[Array] = []
     thumbs: list[Array] = []
@@ -250,11 +271,24 @@ def _find_duplicates(report: Report, source: Source, progress: Progress | None) 
     report.near_duplicates = near_duplicates(*distinct, progress)
 
 
+def _repeated_pairs(source: Source) -> int:
+    """Those of which both images are equal to an earlier pair's; an input that is computed is if x is."""
+    keys: list[tuple[bytes, ...]] = []
+    for rows in _rows(source):
+        keys += zip(*(content_keys(rows[key].numpy()) for key in ("x", "input") if key in rows), strict=True)
+    return len(keys) - len(set(keys))
+
+
+def _rows(source: Source) -> Iterator[dict[str, torch.Tensor]]:
+    """Of every sample, of all splits, in parts, without what is computed of x."""
+    for split in map(plain, source.splits.values()):
+        for start in range(0, len(split), FETCH):
+            yield split.fetch(np.arange(start, min(start + FETCH, len(split))))
+
+
 def _batches(source: Source, key: str) -> Iterator[torch.Tensor]:
     """One signal of every sample, of all splits."""
-    for split in source.splits.values():
-        for start in range(0, len(split), FETCH):
-            yield split.fetch(np.arange(start, min(start + FETCH, len(split))))[key]
+    return (rows[key] for rows in _rows(source))
 
 
 def _first_of_each(keys: list[bytes]) -> Array:
@@ -317,25 +351,32 @@ def _closer(level: Array, allowed: Array, a: Array, b: Array) -> tuple[Array, Ar
 
 
 def _judge(report: Report, source: Source) -> None:
-    n = report.counts["total"]
+    counts = _counts(source)
+    n = counts.pop("total")
     what = "images" if source.signals["x"].kind == "image" else "points"
+    if "input" in source.signals:
+        what = "pairs"
     distinct = n - report.exact_duplicates
     if distinct < 2:
         report.problems.append(f"all {n} {what} are the same: there is nothing to learn")
-    if (seen := min([report.counts["train"], *source.facts.get("domains", {}).values()])) < FEW:
+    if (seen := min([counts.pop("train"), *source.facts.get("domains", {}).values()])) < FEW:
         report.warnings.append(
             f"{seen} {what} to train on are few (below {FEW}): the discriminator will know them by heart"
+        )
+    if few := [f"{its} in {split}" for split, its in counts.items() if its <= K]:
+        report.warnings.append(
+            f"{' and '.join(few)} are too few for mulligan evaluate, which takes more than {K}: add data"
         )
     if report.exact_duplicates > MANY_DUPLICATES * n:
         report.warnings.append(f"{report.exact_duplicates:,} of {n:,} {what} are exact duplicates: take them out")
     if (report.near_duplicates or 0) > MANY_DUPLICATES * n:
         report.warnings.append(f"{report.near_duplicates:,} of {n:,} images are near duplicates of others")
-    for what, why in (("single", "without a partner"), ("unequal", "that differ in shape from their partner")):
-        if found := source.facts.get(what):
-            report.warnings.append(f"images {why} are left out: {len(found):,}")
+    if single := source.facts.get("single"):
+        report.warnings.append(f"images without a partner are left out: {len(single):,}")
+    if unequal := source.facts.get("unequal"):
+        report.warnings.append(f"pairs are left out for their shape: {len(unequal):,}")
     if report.unreadable:
-        total = n + len(report.unreadable)
-        report.warnings.append(f"{len(report.unreadable)} of {total:,} files cannot be read and are skipped")
+        report.warnings.append(f"{len(report.unreadable):,} files cannot be read and are skipped")
     _judge_pictures(report, source)
 
 

@@ -28,7 +28,7 @@ from mulligan.signals import Signal
 MAX_FILES = 1_000_000
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "held_out"}
 SPLIT_OF = rf"((?i:{'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))}))(?:([ _-])|(?=[A-Z]))(.+)"  # trainA, val_b
-BESIDE_FOLDERS = "Images lie beside folders, so the folders are not taken as classes."
+BESIDE_FOLDERS = "beside folders"  # among the facts of a source: an image that lies there
 SKIPPED = ("__MACOSX",)
 Array = npt.NDArray[Any]
 
@@ -97,6 +97,7 @@ class Listing:
     files: list[Found] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     depth: int | None = None  # of the part of a path that names the class
+    beside: str = ""  # an image that lies beside folders
     notes: list[str] = field(default_factory=list)
 
     def names(self) -> list[str]:
@@ -128,7 +129,7 @@ def find(root: Path, name: str) -> Listing:
     if len(paths) < 2:
         raise Mistake(f"{name} {_too_few(len(paths), others)}")
     parts = [path.relative_to(root).parts for path in paths]
-    depth = listing.depth = _class_depth(parts, listing.notes)
+    depth = listing.depth = _class_depth(parts, listing)
     named = _classes({p[depth] for p in parts}, listing.notes) if depth is not None else {}
     listing.classes = tuple(sorted(set(named.values())))
     numbers = {c: i for i, c in enumerate(listing.classes)}
@@ -175,19 +176,22 @@ def _kinds(others: Counter[str]) -> str:
     return ", ".join(f"{n:,} {shown(kind)}" for kind, n in others.most_common(5))
 
 
-def _class_depth(parts: list[tuple[str, ...]], notes: list[str]) -> int | None:
+def _class_depth(parts: list[tuple[str, ...]], listing: Listing) -> int | None:
     """Which part of the paths names the class; None if there are no classes."""
     depth = 0
     while True:
-        if any(len(p) <= depth + 1 for p in parts):  # an image lies right here
+        here = next((p for p in parts if len(p) == depth + 1), None)
+        if here is not None:
             if any(len(p) > depth + 1 for p in parts):
-                notes.append(BESIDE_FOLDERS)
+                listing.beside = shown("/".join(here))
+                what = f"Images lie beside folders, such as {listing.beside}"
+                listing.notes.append(f"{what}, so the folders are not taken as classes.")
             return None
         names = {p[depth] for p in parts}
         if len(names) > 1:
             if not {n.lower() for n in names} <= SPLIT_NAMES:
                 return depth
-            notes.append(f"Pooled: {', '.join(sorted(names))}; mulligan splits by content itself.")
+            listing.notes.append(f"Pooled: {', '.join(sorted(names))}; mulligan splits by content itself.")
         depth += 1
 
 
@@ -240,6 +244,7 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
     signals |= said.signals
     name = shown(root.resolve().name)
     names = listing.names() if "y" not in said.arrays else []
+    paths = tuple(listing.files[i].relative for i in files)
     return Source(
         name=name,
         signals=signals,
@@ -252,8 +257,9 @@ def _load(place: Path, root: Path, listing: Listing, said: Annotations, beside: 
             "unreadable": meta["unreadable"],
             "n_grey": meta["n_grey"],
             "size": x.shape[2],
+            **({BESIDE_FOLDERS: listing.beside} if listing.beside else {}),
         },
-        files=Files(tuple(names[i] for i in files), sizes, flat) if names else None,
+        files=Files(tuple(names[i] for i in files), paths, sizes, flat) if names else None,
     )
 
 

@@ -143,7 +143,7 @@ def shown(name: str) -> str:
 
 def some(names: Sequence[str]) -> str:
     """The first few of several files' names."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(map(shown, names[:NAMED])) + more
 
 

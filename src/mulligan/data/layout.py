@@ -6,7 +6,8 @@ equal names or without; `trainA`, `trainB`, `testA` and `testB`; and two images 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,24 @@ def suited(data: Data, needs: Iterable[str]) -> Data:
         layout = layout_of(data.data)
         found["pair"] = layout.pair if layout else None
     return data.model_copy(update=found)
+
+
+def added(typed: Data, chosen: Data) -> list[str]:
+    """The options that `suited` has set, as messages name them."""
+    pair = [] if chosen.pair == typed.pair else [f"--pair {chosen.pair}"]
+    return pair if chosen.unpaired == typed.unpaired else [*pair, "--unpaired"]
+
+
+@contextmanager
+def untyped(*flags: str) -> Iterator[None]:
+    """Inside, a mistake's message does not begin with an option that nobody typed."""
+    try:
+        yield
+    except Mistake as mistake:
+        for flag in flags:
+            if str(mistake).startswith(f"{flag}: "):
+                raise Mistake(str(mistake).removeprefix(f"{flag}: ")) from mistake
+        raise
 
 
 def _two_folders(listing: Listing) -> Layout:

@@ -34,6 +34,7 @@ from mulligan.signals import Signal
 
 NOT = "no "  # before a tag: without it
 MOST = 0.9  # of files with a partner: fewer are taken for chance where no pairs are asked for
+APART = "train a system that needs no pairs: mulligan train cyclegan"
 NO_PAIRS = "no pairs"  # among the facts of a source: why
 
 
@@ -56,14 +57,14 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
     key = next((key for key in ("y", "tags") if key in source.signals), None)
     if key is None:
         mend = "put the images of each class in a folder of its own"
-        if BESIDE_FOLDERS in source.notes:
-            mend = "images lie beside its folders, which are no classes then: move them"
+        if beside := source.facts.get(BESIDE_FOLDERS):
+            mend = f"images such as {beside} lie beside its folders, which are no classes then: move them"
         raise Mistake(f"{flag}: {source.name} has no classes and no tags; {mend}")
     find = _class if key == "y" else _tag
     a, b = (find(word, source.signals[key], f"{flag}: {source.name}") for word in (first, second))
     if a == b:
         raise Mistake(f"{flag}: both are {first}; name two that differ")
-    why = f"{source.name} does not say which images belong together"
+    why = f"{source.name} does not say which images belong together; {APART}"
     if key == "y" and source.files is not None:
         partners = Partners.of(source, a, b)
         if apart and partners.most:
@@ -78,7 +79,7 @@ def paired(source: Source, pair: str, apart: bool = False) -> Source:
     except Mistake as mistake:
         if apart or key != "y" or source.files is None:
             raise
-        raise Mistake(why) from mistake  # pairs were asked for: that there are none comes first
+        raise Mistake(f"{flag}: {why}") from mistake  # pairs were asked for: that there are none comes first
     if key == "y" and source.files is not None:
         derived = labelled(derived, source, first, a)
     # with three channels, few of 1,000 modes are left
@@ -109,9 +110,9 @@ class Partners:
 
     Attributes:
         both: int (N, 2), rows of partners of the same shape, of the first class and of the second.
-        twice: names that several files of one class have, of which the first counts.
-        single: names of files without a partner, with the class, 0 or 1, that they lack.
-        unequal: names of partners that differ in shape, with both sizes.
+        twice: files whose name an earlier one of their class has, which alone counts.
+        single: files without a partner, with the class, 0 or 1, that lacks it.
+        unequal: files of the first class whose partners differ in shape, with both sizes.
     """
 
     def __init__(self, files: Files, y: Array, a: int, b: int) -> None:
@@ -119,14 +120,15 @@ class Partners:
         self.counts = [int((y == label).sum()) for label in (a, b)]
         self.twice: list[str] = []
         rows = [self._named(files, np.flatnonzero(y == label)) for label in (a, b)]
-        self.single = {name: int(name in rows[0]) for name in sorted(rows[0].keys() ^ rows[1].keys())}
+        alone = sorted(rows[0].keys() ^ rows[1].keys())
+        self.single = {files.paths[(rows[0] | rows[1])[name]]: int(name in rows[0]) for name in alone}
         self.unequal: dict[str, str] = {}
         both = []
         for name in sorted(rows[0].keys() & rows[1].keys()):
             pair = rows[0][name], rows[1][name]
             (w, h), (w2, h2) = files.sizes[list(pair)].tolist()
             if abs(w * h2 / (h * w2) - 1) > SAME_SHAPE:
-                self.unequal[name] = f"{w} x {h} and {w2} x {h2}"
+                self.unequal[files.paths[pair[0]]] = f"{w} x {h} and {w2} x {h2}"
             else:
                 both.append(pair)
         self.both = np.array(both, np.int64).reshape(-1, 2)
@@ -136,7 +138,7 @@ class Partners:
         found: dict[str, int] = {}
         for row in rows.tolist():
             if found.setdefault(files.names[row], row) != row:
-                self.twice.append(files.names[row])
+                self.twice.append(files.paths[row])
         return found
 
     @property
@@ -158,7 +160,7 @@ class Partners:
         """
         assert isinstance(source.train, ArraySplit)
         arrays = {key: array for key, array in source.train.arrays.items() if key != "y"}
-        both = self._components(arrays["x"], flag, names)
+        both = self._components(arrays["x"], flag)
         split = self._split(source, both)
         # by rules that earlier runs did not know: those saw other splits
         anew = [split.tobytes()] if both.flat.any() or both.lopsided else []
@@ -177,9 +179,9 @@ class Partners:
             files=None,
         )
 
-    def _components(self, x: Array, flag: str, names: tuple[str, str]) -> Components:
+    def _components(self, x: Array, flag: str) -> Components:
         def told(pair: int, side: int) -> str:
-            return f"{shown(self.files.names[self.both[pair, side]])} of {names[side]}"
+            return shown(self.files.paths[self.both[pair, side]])
 
         keys = [content_keys(x[pair]) for pair in self.both]
         return Components([(a, b) for a, b in keys], self.files.flat[self.both], told, flag)
@@ -217,13 +219,12 @@ class Partners:
         """Why there are no pairs."""
         if self.unequal:
             name, sizes = next(iter(self.unequal.items()))
-            return f"partners are of unequal shape: {shown(name)} is {sizes}; bring them to the same width over height"
+            mend = f"bring them to the same width over height, or {APART}"
+            return f"partners are of unequal shape: {shown(name)} and its partner are {sizes}; {mend}"
         counts = " and ".join(f"{n:,} of {name}" for n, name in zip(self.counts, names, strict=True))
-        without = _some(list(self.single))
-        return (
-            f"of {counts}, {len(self.both)} have a partner of the same name, two are needed ({without} have "
-            "none); name partners alike, or train a system that needs no pairs"
-        )
+        without = f" ({_some(list(self.single))} have none)" if self.single else ""
+        has = f"{len(self.both)} have a partner of the same name, three are needed{without}"
+        return f"of {counts}, {has}; name partners alike, or {APART}"
 
 
 # --- classes and tags -------------------------------------------------------------------------------------------

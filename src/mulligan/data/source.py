@@ -124,11 +124,13 @@ class Files:
 
     Attributes:
         names: apart from the class and the suffix: images of two classes with the same name are partners.
+        paths: where it lies below the folder.
         sizes: int (N, 2), width and height of the original.
         flat: bool (N,), whether the image is of one colour all over.
     """
 
     names: tuple[str, ...]
+    paths: tuple[str, ...]
     sizes: Array
     flat: Array
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from mulligan.errors import Mistake
 from mulligan.metrics.distances import chunks, kth_radius
 
+K = 5  # the neighbour that a ball reaches to, in Naeem et al.
+
 
 class PRDC(NamedTuple):
     """All higher is better; density may exceed 1, the others lie in [0, 1]."""
@@ -25,13 +27,13 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def prdc(real: Tensor, fake: Tensor, *, k: int = 5, pairs: int | None = None) -> PRDC:
+def prdc(real: Tensor, fake: Tensor, *, k: int = K, pairs: int | None = None) -> PRDC:
     """Precision, recall, density and coverage of features fake (M, d) against real (N, d).
 
     Args:
         real: features of real samples.
         fake: features of generated ones.
-        k: the neighbour that a ball reaches to; 5 in Naeem et al.
+        k: the neighbour that a ball reaches to.
         pairs: distances to hold at a time.
 
     Raises:

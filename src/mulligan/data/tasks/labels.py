@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mulligan.data import Progress
 from mulligan.data.images import MAP_COLOURS
+from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source
 from mulligan.data.unpaired import columns
 from mulligan.errors import Mistake
@@ -19,6 +20,8 @@ def derive(source: Source, progress: Progress | None = None) -> Source:
         ValueError: it has no pairs, or its inputs have too many colours, or a single one.
     """
     signal = source.signals.get("input")
+    if NO_PAIRS in source.facts:  # they end with what else to do
+        raise Mistake(f"{source.facts[NO_PAIRS]}, without --task labels")
     if signal is None or signal.kind != "image":
         raise Mistake(f"--task labels: {source.name} has no pairs; add --pair MAPS:PICTURES, two folders in it")
     found: set[str] = set()
