@@ -51,6 +51,7 @@ LAYERS = [
         "apply",
         "play",
         "retake",
+        "probe",
         "stopping",
         "story",
     },

@@ -132,6 +132,16 @@ class Loop:
         p.images += self.loader.batch
         self.average.update(p.images, self.loader.batch)
 
+    def rehearse(self, number: int) -> Tensor:
+        """The loss of one turn on a batch, with the graph that learning from it needs; nobody learns."""
+        self._freeze_all_but(self.learns[number])
+        p = self.progress
+        batch = self.loader.at(Position(p.stage, p.stage_round, number, 0, 0, 1))
+        self.seed(p.stage, p.stage_round, number, 0, 0)
+        with self.runtime.autocast():
+            terms = self.stage.turns[number].loss(batch)
+        return torch.stack([t.float() for t in terms.values()]).sum()
+
     def _play_turn(self, number: int, turn: Turn) -> None:
         optimizer, learns = self.optimizers[number], self.learns[number]
         self.system.images = self.progress.images

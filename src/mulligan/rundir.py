@@ -35,8 +35,7 @@ class RunDir:
             ValueError: something is there already, or the place cannot be written.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise Mistake(f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}")
+        cls.check(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             write_whole(run.path / "config.json", json.dumps(config, indent=1))
@@ -44,6 +43,13 @@ class RunDir:
         except OSError as error:
             raise Mistake(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
         return run
+
+    @staticmethod
+    def check(path: Path | str) -> None:
+        """Raise ValueError if something is there already."""
+        place = Path(path)
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise Mistake(f"--out {place} exists; choose another name, or go on with it: --resume {place}")
 
     @classmethod
     def open(cls, path: Path | str) -> RunDir:

@@ -21,11 +21,12 @@ from mulligan.data.images import some
 from mulligan.data.layout import added, suited, untyped
 from mulligan.data.pair import NO_PAIRS
 from mulligan.data.source import Source, conditions
-from mulligan.display import counting
+from mulligan.display import counting, note
 from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.model import EXAMPLES, Model, reopen
 from mulligan.play import Plan, assemble, play, start_weights
+from mulligan.probe import probed
 from mulligan.rundir import RunDir, free_number, numbered, write_bytes_whole
 from mulligan.runtime import Runtime
 from mulligan.signals import match
@@ -71,6 +72,11 @@ def train(
         plan.config["from"] = {"run": whole_path(str(from_run)), "model": model.hash}
     folder = Path(out) if out is not None else _free_name(plan)
     rundir = RunDir(folder)
+    RunDir.check(folder)
+    plan, expected = probed(plan)
+    if not quiet and plan.runtime.rank == 0:
+        for line in expected:
+            note(line)
     if plan.runtime.rank == 0:
         rundir = RunDir.create(folder, plan.config)
         write_examples(rundir.path, plan.source, plan.system)

@@ -122,10 +122,15 @@ class History:
 
 def _flat(line: Json) -> dict[str, float]:
     """What the loop measured, by names of one level: term.D.real, grad.D, update.D."""
-    terms = {f"term.{p}.{k}": v for p, found in line.get("terms", {}).items() for k, v in found.items()}
-    others = {f"{name}.{p}": v for name, key in (("grad", "grad_norm"), ("update", "update"))
-              for p, v in line.get(key, {}).items()}  # fmt: skip
-    return {**terms, **others}
+    groups = {"grad": _group(line, "grad_norm"), "update": _group(line, "update")}
+    groups |= {f"term.{player}": terms for player, terms in _group(line, "terms").items() if isinstance(terms, dict)}
+    return {f"{name}.{k}": v for name, found in groups.items() for k, v in found.items() if isinstance(v, int | float)}
+
+
+def _group(line: Json, name: str) -> Json:
+    """An object within a line; empty where it is not there, or odd."""
+    found = line.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def median(values: Sequence[float]) -> float:
