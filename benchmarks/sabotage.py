@@ -107,8 +107,9 @@ def _keep(store: runner.Store, case: Case, shot: str, result: Json) -> None:
     trace = "".join(json.dumps(line) + "\n" for line in lines)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_suffix(".log.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
-    about = {"case": case.name, "system": case.game.system, "data": case.game.data, "seed": case.seed,
-             "options": {**case.game.options, **case.options}, "seconds": case.game.seconds, "half": case.half}  # fmt: skip
+    game = case.game
+    about = {"case": case.name, "system": game.system, "data": game.data, "seed": case.seed, "half": case.half,
+             "options": {**game.options, **case.options}, "seconds": game.seconds}  # fmt: skip
     runner.write_json(file, {**about, **result, **runner.stamp()})
     result["log"] = log
 
@@ -146,8 +147,7 @@ def conclude(store: runner.Store) -> None:
     halves = {half: _counts([r for r in rows if half in (r["half"], "all")]) for half in
               ("tuned on", "never looked at")}  # fmt: skip
     halves["all"] = _counts(rows)
-    done = len([r for r in rows])
-    summary = {"question": store.question, "asks": ASKS, "done": f"{done} of {len(CASES)} cases", "cases": rows,
+    summary = {"question": store.question, "asks": ASKS, "done": f"{len(rows)} of {len(CASES)} cases", "cases": rows,
                "halves": halves, "bars": _bars(halves["all"])}  # fmt: skip
     runner.write_json(store.out / f"{store.question}.json", summary)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The games of sabotage.py: healthy ones, and each way in which one is spoiled, with the verdicts that are right for it.
+"""The games of sabotage.py: healthy ones, and each way in which one is spoiled, with the verdicts that are right.
 
 Written down before the first run, and not changed after it. A sabotage is named by what was done; several verdicts are
 right where the same fault can end in more than one way. `mends`: whether one of the referee's remedies can mend it.

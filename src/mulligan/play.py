@@ -133,7 +133,9 @@ def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> str:
 
 def anew(plan: Plan, rundir: RunDir) -> Plan:
     """The plan of the next shot."""
-    config, run = rundir.config, Run(**rundir.config["run"])
+    config = rundir.config
+    # a run that is gone on with may have another budget and device than it began with
+    run = Run(**config["run"]).model_copy(update={k: getattr(plan.run, k) for k in ("minutes", "rounds", "device")})
     runtime = Runtime.start(run.device, run.precision)
     return Plan(config, plan.source, run, assemble(config, plan.source, run, runtime))
 
@@ -262,7 +264,8 @@ def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[
         rundir.event("warning", text)
     if newest is None:
         if first:
-            display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
+            if not rundir.mulligans:
+                display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
             rundir.forget_after(-1)
         return None
     model, state, record = checkpoint.load(newest)

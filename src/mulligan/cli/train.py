@@ -73,7 +73,7 @@ def _resume(words: list[str], folder: str) -> int:
     from mulligan.rundir import RunDir
     from mulligan.train import resume, whole_path, whole_system
 
-    stored = RunDir.open(folder).config
+    stored = RunDir.open(folder).first_config  # what the user once said; a mulligan may have changed it since
     flat = {**Data().model_dump(), **stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
     models: list[type[Options]] = [Train, Data, Run, AsJson, registry.load(stored["system"]).Config]
     told = {k: v for k, v in flat.items() if any(k in m.model_fields for m in models)}
@@ -119,7 +119,7 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         return 130
     except Lost as loss:
         _report(loss.run)
-        print(f"mulligan: {loss}; take another --seed, or a lower --lr", file=sys.stderr)
+        print(f"mulligan: {loss} More: mulligan diagnose {shlex.quote(str(loss.run))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         begun = out is not None and Path(out, "config.json").exists()

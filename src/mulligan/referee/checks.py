@@ -42,13 +42,11 @@ def judge(history: History) -> Verdict:
 
 def not_finite(ended: Mapping[str, Any]) -> Verdict:
     """Of the line in which the loop says what stopped being finite."""
-    where, player = ended.get("where", ""), ended.get("player", "")
-    what = f"term {ended['term']!r} of player {player}" if player else f"a {ended['term']}"
-    text = f"{what} stopped being a finite number by round {ended['round']:,}{where and ', first in ' + where}."
+    where = str(ended.get("where", ""))
     advice = "A number grew beyond what the computer can hold; a smaller learning rate or fp32 is the usual mend."
     if where.startswith("the data"):
         advice = "Your data hold numbers that are not finite: look for damaged files and divisions by zero."
-    return Verdict(v.NOT_FINITE, text, advice, {}, ended["round"], player)
+    return Verdict(v.NOT_FINITE, f"{ended['text']}.", advice, {}, ended["round"], ended.get("player", ""))
 
 
 # --- the game -----------------------------------------------------------------------------------------------
