@@ -19,10 +19,11 @@ import torch
 from mulligan.evaluate import evaluate
 from mulligan.model import Model
 from mulligan.play import Lost
+from mulligan.race import spread
 from mulligan.referee.verdict import HEALTHY
 from mulligan.rundir import RunDir
 from mulligan.train import train
-from runner import RESULTS, Json, spread, stamp, wait_passively, write_json
+from runner import RESULTS, Json, stamp, wait_passively, write_json
 
 NAME = "no_lost_run"
 ASKS = "Does the default system, with default settings, lose a game?"

@@ -18,9 +18,10 @@ from unittest.mock import patch
 import torch
 
 from mulligan import loop
+from mulligan.race import spread
 from mulligan.referee.watch import Referee
 from mulligan.train import prepare
-from runner import RESULTS, Json, spread, stamp, wait_passively, write_json
+from runner import RESULTS, Json, stamp, wait_passively, write_json
 
 NAME = "referee_cost"
 GAMES: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -147,8 +147,10 @@ def conclude(store: runner.Store) -> None:
     halves = {half: _counts([r for r in rows if half in (r["half"], "all")]) for half in
               ("tuned on", "never looked at")}  # fmt: skip
     halves["all"] = _counts(rows)
-    summary = {"question": store.question, "asks": ASKS, "done": f"{len(rows)} of {len(CASES)} cases", "cases": rows,
-               "halves": halves, "bars": _bars(halves["all"])}  # fmt: skip
+    summary: Json = {
+        "question": store.question, "asks": ASKS, "done": f"{len(rows)} of {len(CASES)} cases", "cases": rows,
+        "halves": halves, "bars": _bars(halves["all"]),
+    }  # fmt: skip
     runner.write_json(store.out / f"{store.question}.json", summary)
     for row in rows:
         print(f"{row['case']:36} {row['said']}")

@@ -18,11 +18,17 @@ from torch import Tensor, nn
 from mulligan import loader, loop, registry
 from mulligan.data.source import Source, Split
 from mulligan.game import Adam, Stage, System
-from mulligan.systems import cgan
+from mulligan.systems import acgan, cgan
 
 train = importlib.import_module("mulligan.train")  # mulligan.train is the function
 AT = 0.3  # of the budget: when a transient fault happens
 Rows = dict[str, Tensor]
+Spoiled = AbstractContextManager[Any]
+
+
+def swapped(owner: Any, name: str, new: Any) -> Spoiled:
+    """Inside, an attribute is another."""
+    return patch.object(owner, name, new)
 
 
 # --- the data --------------------------------------------------------------------------------------------------
@@ -50,8 +56,9 @@ def data(change: Callable[[Rows, np.ndarray], Rows], splits: tuple[str, ...]) ->
     opened = train.open_source
 
     def altered(*args: Any, **more: Any) -> Source:
-        source = opened(*args, **more)
-        return replace(source, **{name: Altered(source.splits[name], change) for name in splits})
+        source: Source = opened(*args, **more)
+        spoiled: Any = {name: Altered(source.splits[name], change) for name in splits}
+        return replace(source, **spoiled)
 
     with patch.object(train, "open_source", altered):
         yield
@@ -60,15 +67,15 @@ def data(change: Callable[[Rows, np.ndarray], Rows], splits: tuple[str, ...]) ->
 EVERYWHERE = ("train", "held_out", "test")
 
 
-def labels_shuffled() -> AbstractContextManager[None]:
+def labels_shuffled() -> Spoiled:
     return data(lambda rows, index: {**rows, "y": torch.from_numpy(index * 7919 // 13 % 10)}, EVERYWHERE)
 
 
-def labels_of_one_class() -> AbstractContextManager[None]:
+def labels_of_one_class() -> Spoiled:
     return data(lambda rows, index: {**rows, "y": torch.zeros_like(rows["y"])}, EVERYWHERE)
 
 
-def scaled(factor: float, offset: float) -> Callable[[], AbstractContextManager[None]]:
+def scaled(factor: float, offset: float) -> Callable[[], Spoiled]:
     return lambda: data(lambda rows, index: {**rows, "x": rows["x"] * factor + offset}, EVERYWHERE)
 
 
@@ -78,7 +85,7 @@ def duplicates() -> Iterator[None]:
     opened = train.open_source
 
     def altered(*args: Any, **more: Any) -> Source:
-        source = opened(*args, **more)
+        source: Source = opened(*args, **more)
         return replace(source, train=Repeated(source.train))
 
     with patch.object(train, "open_source", altered):
@@ -93,7 +100,7 @@ class Repeated(Altered):
         return self.split.fetch(np.where(index % 10 == 0, index, index % 20))
 
 
-def nan_in_data() -> AbstractContextManager[None]:
+def nan_in_data() -> Spoiled:
     """One training sample of a thousand is NaN."""
 
     def broken(rows: Rows, index: np.ndarray) -> Rows:
@@ -103,21 +110,21 @@ def nan_in_data() -> AbstractContextManager[None]:
     return data(broken, ("train",))
 
 
-def slow_disk() -> AbstractContextManager[None]:
+def slow_disk() -> Spoiled:
     read = loader.Loader.at
 
     def slow(self: loader.Loader, position: loader.Position) -> Rows:
         time.sleep(0.1)
         return read(self, position)
 
-    return patch.object(loader.Loader, "at", slow)
+    return swapped(loader.Loader, "at", slow)
 
 
 # --- the networks and losses -----------------------------------------------------------------------------------
 
 
-def batchnorm_eps() -> AbstractContextManager[None]:
-    return patch.object(nn.BatchNorm2d, "__init__", _with_eps(nn.BatchNorm2d.__init__))
+def batchnorm_eps() -> Spoiled:
+    return swapped(nn.BatchNorm2d, "__init__", _with_eps(nn.BatchNorm2d.__init__))
 
 
 def _with_eps(build: Callable[..., None]) -> Callable[..., None]:
@@ -127,9 +134,9 @@ def _with_eps(build: Callable[..., None]) -> Callable[..., None]:
     return built
 
 
-def softmax_twice() -> AbstractContextManager[None]:
+def softmax_twice() -> Spoiled:
     correct = torch.nn.functional.cross_entropy
-    return patch("mulligan.systems.acgan.cross_entropy", lambda logits, y: correct(logits.float().softmax(1), y))
+    return swapped(acgan, "cross_entropy", lambda logits, y: correct(logits.float().softmax(1), y))
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def d_not_told() -> Iterator[None]:
 # --- the turns -------------------------------------------------------------------------------------------------
 
 
-def never(player: str, system: str) -> Callable[[], AbstractContextManager[None]]:
+def never(player: str, system: str) -> Callable[[], Spoiled]:
     """A player who takes steps of no length."""
     return partial(turns, registry.load(system), player, optimizer=Adam(0.0))
 
@@ -187,15 +194,15 @@ def once(strike: Callable[[loop.Loop], None]) -> Iterator[None]:
 BUDGET = {"seconds": 60.0}  # of the training that is played; sabotage.py keeps it
 
 
-def nan_in_g() -> AbstractContextManager[None]:
+def nan_in_g() -> Spoiled:
     return once(lambda game: _strike(game, "G", torch.nan))
 
 
-def nan_in_d() -> AbstractContextManager[None]:
+def nan_in_d() -> Spoiled:
     return once(lambda game: _strike(game, "D", torch.nan))
 
 
-def overflow() -> AbstractContextManager[None]:
+def overflow() -> Spoiled:
     """As where a number is too large for 16 bits: a weight of D becomes infinite."""
     return once(lambda game: _strike(game, "D", torch.inf))
 
@@ -206,7 +213,7 @@ def _strike(game: loop.Loop, player: str, value: float) -> None:
     weight.view(-1)[:1] = value
 
 
-def corrupted_optimizer() -> AbstractContextManager[None]:
+def corrupted_optimizer() -> Spoiled:
     """Adam's second moments become next to nothing, so that its next steps are gigantic."""
 
     def strike(game: loop.Loop) -> None:
