@@ -26,9 +26,7 @@ import spoil
 from mulligan.evaluate import evaluate
 from mulligan.model import Model
 from mulligan.play import Lost
-from mulligan.referee.checks import judge
-from mulligan.referee.data import problems
-from mulligan.referee.history import History
+from mulligan.referee.course import Course
 from mulligan.referee.verdict import HEALTHY, LOST
 from mulligan.rundir import RunDir
 from mulligan.train import train
@@ -125,17 +123,11 @@ def _short(value: Any) -> Any:
 
 def told(log: list[Json], case: Case) -> list[Json]:
     """Every verdict that a log gives, line after line, with the share of the budget at which it was given."""
-    history, before, found = History.of([], {"minutes": case.game.seconds / 60}), HEALTHY, []
-    for line in log:
-        if not history.hear(line):
-            continue
-        share = line["seconds"] / case.game.seconds
-        new = problems(line["data"]) if "data" in line else []
-        now = judge(history)
-        new += [now] * (now.name != before)
-        before = now.name
-        found += [{"verdict": n.name, "text": n.text, "share": round(share, 4)} for n in new if n.name != HEALTHY]
-    return found
+    course = Course({"minutes": case.game.seconds / 60})
+    return [
+        {"verdict": new.name, "text": new.text, "share": round(line["seconds"] / case.game.seconds, 4)}
+        for line in log for new in course.hear(line) if new.name != HEALTHY
+    ]  # fmt: skip
 
 
 def conclude(store: runner.Store) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mulligan.referee.checks import judge
+from mulligan.referee.course import Course
 from mulligan.referee.data import problems
 from mulligan.referee.history import History
 from mulligan.referee.verdict import HEALTHY, Verdict
@@ -51,8 +51,8 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
         events: its events.jsonl.
         run: the options of the run.
     """
-    history = History.of(log, run)
-    verdict = judge(history) if history.moments or history.ended else Verdict(HEALTHY)
+    course = Course(run, log)
+    history, verdict = course.history, course.verdict
     found = [f"{told.text.capitalize()} {told.advice}" for told in problems(history.data)] if history.data else []
     lines = [*found, *_happened(events), *_stands(history, verdict, _ended(events))]
     return Story(verdict, [f"{line[0].upper()}{line[1:]}" for line in lines])

@@ -120,6 +120,16 @@ class History:
         return next((m.signs["distance"] for m in self.moments if "distance" in m.signs), math.nan)
 
 
+def above(name: str, limit: float) -> Callable[[Moment], bool]:
+    """Whether a sign is above a limit; one that was not measured is not."""
+    return lambda m: m.signs.get(name, -math.inf) > limit
+
+
+def below(name: str, limit: float) -> Callable[[Moment], bool]:
+    """Whether a sign is below a limit; one that was not measured is not."""
+    return lambda m: m.signs.get(name, math.inf) < limit
+
+
 def _flat(line: Json) -> dict[str, float]:
     """What the loop measured, by names of one level: term.D.real, grad.D, update.D."""
     groups = {"grad": _group(line, "grad_norm"), "update": _group(line, "update")}

@@ -7,11 +7,10 @@ from typing import Any
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.loop import Loop
-from mulligan.referee.checks import judge
-from mulligan.referee.data import numbers, problems
-from mulligan.referee.history import History
+from mulligan.referee.course import Course
+from mulligan.referee.data import numbers
 from mulligan.referee.signs import Signs
-from mulligan.referee.verdict import ALL_WELL, Verdict
+from mulligan.referee.verdict import Verdict
 
 Json = dict[str, Any]
 
@@ -19,24 +18,28 @@ Json = dict[str, Any]
 class Referee:
     """Watches one run; only rank 0 does.
 
-    Attributes:
-        verdict: the newest.
-        history: what it is made of.
+    Args:
+        system: in training.
+        source: its data.
+        loop: that plays it.
+        run: the run's options.
     """
 
     def __init__(self, system: System, source: Source, loop: Loop, run: Json) -> None:
         self.loop = loop
         self.signs = Signs(system, source, loop)
-        self.history = History.of([], run)
-        self.verdict: Verdict = ALL_WELL
+        self.run, self.course = run, Course(run)
         self.waited = (loop.waited, loop.progress.seconds)
         self.measured = -1  # the round
 
     def take_up(self, log: list[Json]) -> None:
         """Go on from the lines of a log."""
-        for line in log:
-            self.history.hear(line)
-        self.verdict = judge(self.history)
+        self.course = Course(self.run, log)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The newest."""
+        return self.course.verdict
 
     @property
     def updates(self) -> dict[str, float]:
@@ -48,7 +51,11 @@ class Referee:
         p = self.loop.progress
         if self.measured == p.round or not (at_once or self.signs.due()):
             return {}
-        first = {} if self.history.data else {"data": numbers(self.signs.source, self.signs.system, self.signs.floors)}
+        first = (
+            {}
+            if self.course.history.data
+            else {"data": numbers(self.signs.source, self.signs.system, self.signs.floors)}
+        )
         self.measured = p.round
         signs, missing = self.signs.measure(counted=not at_once)
         waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
@@ -60,8 +67,4 @@ class Referee:
 
     def hear(self, line: Json) -> list[Verdict]:
         """Add a line of the log; verdicts that are new with it."""
-        if not self.history.hear(line):
-            return []
-        new = problems(line["data"]) if "data" in line else []
-        before, self.verdict = self.verdict, judge(self.history)
-        return [*new, self.verdict] if self.verdict.name != before.name else new
+        return self.course.hear(line)
