@@ -64,6 +64,7 @@ class Look:
         if self.plateau is not None and record.get("plateau"):
             self.plateau = Plateau(**record["plateau"])
         self.looked = self.saved = record["round"]
+        self.healthy = [f"{record['round']:06d}"] if record.get("verdict", HEALTHY) == HEALTHY else []
         self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
 
     def _observe(self) -> None:

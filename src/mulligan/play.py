@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,10 +32,12 @@ from mulligan.loop import Loop, Progress
 from mulligan.model import Model, build
 from mulligan.referee.verdict import Verdict
 from mulligan.referee.watch import Referee
-from mulligan.retake import go_back, retake, surrender
+from mulligan.retake import retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
 from mulligan.stopping import Plateau
+
+Json = dict[str, Any]
 
 
 class Interrupted(Exception):  # noqa: N818, it is no error
@@ -121,14 +123,11 @@ def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> str:
     Raises:
         Lost: there is none left.
     """
-    taken, verdict = len(rundir.mulligans), defeat.verdict
-    if taken >= plan.run.mulligans:
-        text = surrender(verdict, taken) if taken else verdict.text
-        rundir.event("lost", text, round=defeat.round)
-        if taken:
-            go_back(rundir, verdict.since)
-        raise Lost(text, rundir.path)
-    return retake(rundir, plan.system, verdict, defeat.updates, defeat.round)
+    if len(rundir.mulligans) < plan.run.mulligans:
+        return retake(rundir, plan.system, defeat.verdict, defeat.updates, defeat.round)
+    text = surrender(rundir, defeat.verdict)
+    rundir.event("lost", text, round=defeat.round)
+    raise Lost(text, rundir.path)
 
 
 def anew(plan: Plan, rundir: RunDir) -> Plan:
@@ -156,7 +155,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
         _begin(rundir, plan, display)
     clock = Clock(loop.progress, run)
     stages = system.stages()
-    tick = partial(_tick, look, referee, display, rundir)
+    tell = partial(_tell, rundir, referee, display)
 
     def told(number: int) -> Due:
         """What is due for reasons that are no clock's."""
@@ -167,7 +166,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
             due |= Due.OVER
         return due
 
-    with stopping_at_nan(loop, referee, rundir):
+    with stopping_at_nan(look, tell):
         for number in range(len(shares)):
             loop.seed(number)  # for networks that a stage adds
             stage = next(stages)
@@ -186,7 +185,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
                     look.take()
                 # once in a while: log
                 if due & (Due.LOG | Due.LOOK | Due.STOP):
-                    tick(at_once=looking)
+                    _tick(look, tell, at_once=looking)
                 if looking:
                     clock.resume()
                 if due & Due.STOP:
@@ -194,38 +193,41 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
                     raise Interrupted(rundir.path)
                 loop.play()
             look.take()
-            tick(at_once=True)
+            _tick(look, tell, at_once=True)
     _end(rundir, look, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
 
 
-def _tick(look: Look, referee: Referee, display: Display, rundir: RunDir, *, at_once: bool = False) -> None:
-    """Write a line of the log, with the vital signs if there is time for them, and what the referee says to it."""
-    if look.loop.runtime.rank > 0 or not look.loop.terms:
-        return
-    line = look.log(look.loop.values(), **referee.look(at_once=at_once))
-    for told in referee.hear(line):
-        rundir.event("verdict", str(told), round=line["round"], verdict=told.to_json())
-        display.say(f"round {line['round']:,}: {told}")
-    display.show({**line, "verdict": referee.verdict.name})
+def _tick(look: Look, tell: Callable[[Json], None], *, at_once: bool = False) -> None:
+    """Write a line of the log, with the vital signs if there is time for them, and tell of it."""
+    if look.loop.runtime.rank == 0 and look.loop.terms:
+        tell(look.log(look.loop.values(), **look.referee.look(at_once=at_once)))
+
+
+def _tell(rundir: RunDir, referee: Referee, display: Display, line: Json) -> None:
+    """What the referee says to a line of the log, on record and on the display, and the line."""
+    for verdict in referee.hear(line):
+        rundir.event("verdict", str(verdict), round=line["round"], verdict=verdict.to_json())
+        display.say(f"round {line['round']:,}: {verdict}")
+    if "terms" in line:
+        display.show({**line, "verdict": referee.verdict.name})
 
 
 @contextmanager
-def stopping_at_nan(loop: Loop, referee: Referee, rundir: RunDir) -> Iterator[None]:
+def stopping_at_nan(look: Look, tell: Callable[[Json], None]) -> Iterator[None]:
     """A number that is not finite ends the shot, with a line of the log that says where it came from."""
     try:
         yield
     except FloatingPointError as error:
-        if loop.runtime.rank > 0:
-            raise Lost(str(error), rundir.path) from error
-        found = {name: getattr(error, name, "") for name in ("player", "term", "where")}
-        line = {"round": loop.progress.round, "images": loop.progress.images, "seconds": loop.progress.seconds,
-                "not_finite": {"round": loop.progress.round, "text": str(error), **found}}  # fmt: skip
-        rundir.log(**line)
-        for told in referee.hear(line):
-            rundir.event("verdict", str(told), round=line["round"], verdict=told.to_json())
-        raise Defeat(referee.verdict, referee.updates, loop.progress.round) from error
+        if look.loop.runtime.rank > 0:
+            raise Lost(str(error), look.rundir.path) from error
+        p, found = look.loop.progress, {name: getattr(error, name, "") for name in ("player", "term", "where")}
+        line: Json = {"round": p.round, "images": p.images, "seconds": round(p.seconds, 3)}
+        line["not_finite"] = {"round": p.round, "text": str(error), **found}
+        look.rundir.log(**line)
+        tell(line)
+        raise Defeat(look.referee.verdict, look.referee.updates, p.round) from error
 
 
 def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:

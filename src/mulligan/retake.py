@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,44 +24,58 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
 
     The run directory is all that changes: playing on from its newest checkpoint with its options is the next shot.
     """
-    models = _models(rundir.config)
-    situation = Situation.of(models, system.in_force, updates=updates, player=verdict.player)
-    tried = [taken["changes"] for taken in rundir.mulligans if taken["verdict"] == verdict.name]
-    changes = remedy(verdict.name, situation, tried)
-    back = go_back(rundir, verdict.since)
-    changes_of_seed = {"seed": (situation.values["seed"] + SEEDS) % 2**31}
+    taken = rundir.mulligans
+    back = _round(go_back(rundir, _since(verdict, taken)))
+    situation = Situation.of(_models(rundir.config), system.in_force, updates=updates, player=verdict.player)
+    changes = remedy(verdict.name, situation, [t["changes"] for t in taken if t["verdict"] == verdict.name])
     words = in_words(changes, situation.values)
-    number = len(rundir.mulligans) + 1
-    text = f"mulligan {number}, for {verdict.name}: back to round {back:,}, {words}"
-    rundir.take_mulligan(
-        {"verdict": verdict.name, "round": round, "back": back, "changes": changes, "words": words},
-        {**changes, **changes_of_seed},
-    )
-    rundir.event("mulligan", text, round=round, back=back, verdict=verdict.name, changes=changes)
+    about = {"verdict": verdict.name, "round": round, "back": back, "changes": changes, "words": words}
+    seed = (situation.values["seed"] + SEEDS) % 2**31
+    rundir.take_mulligan(about, {**changes, "seed": seed})
+    text = f"mulligan {len(taken) + 1}, for {verdict.name}: back to round {back:,}, {words}"
+    rundir.event("mulligan", text, **about)
     return text
 
 
-def go_back(rundir: RunDir, since: int) -> int:
-    """Forget what was saved of a game that was being lost; the round that is left, 0 for the beginning."""
-    kept = 0
-    for place in reversed(checkpoint.all_in(rundir.checkpoints)):
-        if kept == 0 and int(place.name) < max(since, 1) and _is_healthy(place):
-            kept = int(place.name)
-            break
-        checkpoint.remove(place)
+def surrender(rundir: RunDir, verdict: Verdict) -> str:
+    """What is said when no shot is left; what was saved of a healthy game stays, if anything was."""
+    n = len(rundir.mulligans)
+    if n and _healthy_before(rundir, verdict.since) is not None:
+        go_back(rundir, verdict.since)
+    number = NUMBERS[n] if n < len(NUMBERS) else str(n)
+    return f"lost after {number} mulligan{'s' * (n != 1)}: {verdict}" if n else verdict.text
+
+
+def go_back(rundir: RunDir, since: int) -> Path | None:
+    """Forget the checkpoints of a game that was being lost; the one that is left to go on from, None for none."""
+    kept = _healthy_before(rundir, since)
+    for place in checkpoint.all_in(rundir.checkpoints):
+        if _round(place) > _round(kept):
+            checkpoint.remove(place)
     return kept
 
 
-def _is_healthy(place: Any) -> bool:
-    record = json.loads((place / "state.json").read_text()) if checkpoint.is_whole(place) else {}
-    return bool(record.get("verdict", HEALTHY) == HEALTHY) and bool(record)
+def _healthy_before(rundir: RunDir, since: int) -> Path | None:
+    """The newest checkpoint of a healthy game, saved before a round."""
+    before = [place for place in checkpoint.all_in(rundir.checkpoints) if _round(place) < since]
+    return next((place for place in reversed(before) if _is_healthy(place)), None)
+
+
+def _is_healthy(place: Path) -> bool:
+    if not checkpoint.is_whole(place):
+        return False
+    return bool(json.loads((place / "state.json").read_text()).get("verdict", HEALTHY) == HEALTHY)
+
+
+def _since(verdict: Verdict, taken: list[dict[str, Any]]) -> int:
+    """The round before which to go back: where a shot was lost in the same way, it was under way there already."""
+    again = bool(taken) and taken[-1]["verdict"] == verdict.name
+    return min(verdict.since, taken[-1]["back"]) if again else verdict.since
+
+
+def _round(place: Path | None) -> int:
+    return int(place.name) if place is not None else 0
 
 
 def _models(config: dict[str, Any]) -> list[BaseModel]:
     return [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
-
-
-def surrender(verdict: Verdict, taken: int) -> str:
-    """What is said when no shot is left."""
-    number = NUMBERS[taken] if taken < len(NUMBERS) else str(taken)
-    return f"lost after {number} mulligan{'s' * (taken != 1)}: {verdict}"

@@ -53,9 +53,9 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
     """
     course = Course(run, log)
     history, verdict = course.history, course.verdict
-    found = [f"{told.text.capitalize()} {told.advice}" for told in problems(history.data)] if history.data else []
+    found = [f"{told.text} {told.advice}" for told in problems(history.data)] if history.data else []
     lines = [*found, *_happened(events), *_stands(history, verdict, _ended(events))]
-    return Story(verdict, [f"{line[0].upper()}{line[1:]}" for line in lines])
+    return Story(verdict, [_sentence(line) for line in lines])
 
 
 def _happened(events: Sequence[Json]) -> list[str]:
@@ -65,12 +65,18 @@ def _happened(events: Sequence[Json]) -> list[str]:
         told = event.get("verdict") if event.get("kind") == "verdict" else None
         if isinstance(told, dict) and told.get("name") not in (HEALTHY, "data problem"):
             means = MEANS.get(str(told["name"]), "")
-            lines.append(f"round {event.get('round', 0):,}: {told['name']}{means and f' ({means})'}. {told['text']}")
+            lines.append(
+                f"round {event.get('round', 0):,}: {told['name']}{means and f' ({means})'}. {_sentence(told['text'])}"
+            )
         elif isinstance(told, dict) and told["name"] == HEALTHY and lines:
             lines.append(f"round {event.get('round', 0):,}: it went over.")
         elif event.get("kind") in ("mulligan", "lost"):
             lines.append(f"round {event.get('round', 0):,}: {event.get('text', '')}.".replace("..", "."))
     return lines
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _ended(events: Sequence[Json]) -> str:
