@@ -101,7 +101,7 @@ def _keep(store: runner.Store, case: Case, shot: str, result: Json) -> None:
     """The result, and beside it the trace, compressed."""
     file = _file(store, case, shot)
     log = result.pop("log")
-    lines = [{k: _short(x) for k, x in line.items() if k not in ("stage", "vital")} for line in log]
+    lines = [{k: _short(x) for k, x in line.items() if k != "vital"} for line in log]
     trace = "".join(json.dumps(line) + "\n" for line in lines)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_suffix(".log.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))

@@ -99,6 +99,7 @@ class Loop:
         self.everything = parameters((self.system,))
         self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
         self.optimizers = self._build_optimizers()
+        self.gradient_norms, self.updates = {}, {}  # of players of an earlier stage
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
         earlier = self.average.shadow
         if saved is None:

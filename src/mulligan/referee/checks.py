@@ -29,13 +29,16 @@ SAYS = 0.2  # of the way from chance to what real data reach
 GROWN = 2.5  # times the least distance so far
 SWINGS = 0.5  # of the samples in another mode at the next look
 WAITS = 0.5  # of the time
+YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
 
 
 def judge(history: History) -> Verdict:
     """The first finding that holds, or that all is well."""
     if history.ended is not None:
         return not_finite(history.ended)
-    found = (check(history) for check in CHECKS if history.moments)
+    if not history.moments:
+        return ALL_WELL
+    found = (check(history) for check in (CHECKS if history.is_game and history.now.images >= YOUNG else AT_ANY_AGE))
     return next((verdict for verdict in found if verdict is not None), ALL_WELL)
 
 
@@ -214,6 +217,7 @@ CHECKS: tuple[Callable[[History], Verdict | None], ...] = (
     frozen, timid, total_collapse, diverging, d_wins, g_wins, partial_collapse, condition_ignored, noise_ignored,
     memorised, copied, oscillating, stalled, slow_input,
 )  # fmt: skip
+AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 
 
 def improves(h: History, share: float = 0.1) -> bool:

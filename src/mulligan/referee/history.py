@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from mulligan.rundir import FLOOR
@@ -13,6 +12,7 @@ from mulligan.rundir import FLOOR
 Json = Mapping[str, Any]
 TICKS = 4  # measurements that a finding has to last for
 LAST = 0.04  # and of the budget: a bad moment is no lost game
+ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Moment:
     """A measurement: its numbers by name, and when it was.
 
     Attributes:
+        images: seen in this stage.
         share: of the run's budget that was spent; of a run without one, of an hour.
     """
 
     round: int
+    images: float
     seconds: float
     share: float
     signs: Mapping[str, float]
@@ -41,7 +43,9 @@ class History:
 
     budget: float | None = None
     rounds: int | None = None
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)  # of the newest stage: another one is another game
+    stage: str | None = None
+    began: float = 0.0  # images seen when the stage did
     ended: dict[str, Any] | None = None  # what was not finite
     data: Json = field(default_factory=dict)  # what was measured of the data before the first round
 
@@ -61,8 +65,14 @@ class History:
         signs = {**line.get("signs", {}), **_flat(line)}
         if not line.get("signs"):
             return "not_finite" in line or "data" in line
-        moment = Moment(line["round"], line["seconds"], self._share(line), signs, tuple(line.get("missing", ())))
-        self.moments.append(moment)
+        images = line.get("images", math.inf)
+        if self.stage not in (None, line.get("stage")):
+            self.moments, self.began = [], images
+        self.stage = line.get("stage")
+        missing = tuple(line.get("missing", ()))
+        self.moments.append(
+            Moment(line["round"], images - self.began, line["seconds"], self._share(line), signs, missing)
+        )
         return True
 
     def _share(self, line: Json) -> float:
@@ -110,14 +120,21 @@ class History:
             if not holds(moment):
                 break
             since, count = moment, count + 1
-        if since is None or count < ticks or self.now.share - since.share < share:
+        if since is None or count < ticks:
+            return None
+        if self.now.share - since.share < share or self.now.round - since.round < ROUNDS:
             return None
         return since
 
-    @cached_property
+    @property
     def started(self) -> float:
         """The first distance between samples and data."""
-        return next((m.signs["distance"] for m in self.moments if "distance" in m.signs), math.nan)
+        return next(iter(self.column("distance")), math.nan)
+
+    @property
+    def is_game(self) -> bool:
+        """Whether somebody makes something now: not where a stage teaches a reader alone."""
+        return len(self.players) != 1 or self.players[0][0] == "G"
 
 
 def above(name: str, limit: float) -> Callable[[Moment], bool]:

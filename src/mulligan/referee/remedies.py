@@ -156,7 +156,6 @@ TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
     v.OSCILLATING: ((as_published, in_step), (slower("G", "D"),), (penalised,)),
     v.MEMORY: ((augmented,), (slower("D"), penalised), (augmented,)),
     v.CONDITION: ((as_published, in_step), (told_louder,), (quicker("D"),)),
-    v.NOISE: ((as_published, in_step), (penalised,)),
     v.STALLED: ((as_published, in_step), (quicker("G", "D"),), (slower("G", "D"),)),
 }
 

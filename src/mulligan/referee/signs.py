@@ -146,10 +146,9 @@ class Signs:
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
-        found = {
-            "condition": _apart(fake, self._made(SEED, turned)) / self.spread,
-            "noise": _apart(fake, self._made(SEED + 1, self.given)) / self.spread,
-        }
+        found = {"condition": _apart(fake, self._made(SEED, turned)) / self.spread}
+        if self.system.latent(1).shape[1]:
+            found["noise"] = _apart(fake, self._made(SEED + 1, self.given)) / self.spread
         if "y" in self.given and self.modes.named:
             found["agreement"] = self.modes.agreement(fake, self.given["y"])
         return found

@@ -24,8 +24,8 @@ NAMES = (
     DATA, SLOW,
 )  # fmt: skip
 # Games in which waiting mends nothing. The others are told, and played on: a copy of the data or a slow disk is no
-# worse for another minute, and data are the user's to mend.
-LOST = frozenset((COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, CONDITION, NOISE, STALLED, MEMORY))
+# worse for another minute, one answer to a question may be what was wanted, and data are the user's to mend.
+LOST = frozenset((COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, CONDITION, STALLED, MEMORY))
 
 
 @dataclass(frozen=True)
