@@ -27,7 +27,7 @@ from mulligan.evaluate import evaluate
 from mulligan.model import Model
 from mulligan.play import Lost
 from mulligan.referee.course import Course
-from mulligan.referee.verdict import HEALTHY, LOST
+from mulligan.referee.verdict import HEALTHY, LOST, MENDABLE
 from mulligan.rundir import RunDir
 from mulligan.train import train
 from sabotage_cases import CASES, Case
@@ -160,7 +160,7 @@ def _row(store: runner.Store, case: Case) -> Json | None:
     verdicts = told(log, case)
     row: Json = {"case": case.name, "half": case.half, "healthy": case.healthy, "verdicts": verdicts[:12]}
     if case.healthy:
-        false = [t for t in verdicts if t["verdict"] in LOST]
+        false = [t for t in verdicts if t["verdict"] in LOST | MENDABLE]
         said = ", ".join(f"{t['verdict']} at {t['share']:.0%}" for t in verdicts)
         return {**row, "false": bool(false), "said": said or "nothing, as it should be"}
     # a transient fault has its quarter from when it happens

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mulligan.loop import Loop, Progress
 from mulligan.model import Model, build
 from mulligan.referee.verdict import Verdict
 from mulligan.referee.watch import Referee
-from mulligan.retake import retake, surrender
+from mulligan.retake import is_over, retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
 from mulligan.stopping import Plateau
@@ -157,10 +157,15 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     stages = system.stages()
     tell = partial(_tell, rundir, referee, display)
 
+    @cache
+    def ends_with(name: str) -> bool:
+        """Whether the referee's verdict, of that name, ends the shot; asked each round, so answered once."""
+        return run.mulligans > 0 and is_over(rundir, system, referee.verdict, referee.updates)
+
     def told(number: int) -> Due:
         """What is due for reasons that are no clock's."""
         due = Due.STOP if interrupted else Due.NOTHING
-        if referee.verdict.lost and run.mulligans:
+        if ends_with(referee.verdict.name):
             due |= Due.LOST
         if number == len(shares) - 1 and look.plateau is not None and look.plateau.over(loop.progress.seconds):
             due |= Due.OVER

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from mulligan import checkpoint, registry
 from mulligan.config import Run
 from mulligan.game import System
-from mulligan.referee.remedies import Situation, in_words, remedy
-from mulligan.referee.verdict import HEALTHY, Verdict
+from mulligan.referee.remedies import Changes, Situation, in_words, remedy
+from mulligan.referee.verdict import HEALTHY, MENDABLE, Verdict
 from mulligan.rundir import RunDir
 
 SEEDS = 1_000_003  # from the data's order of one shot to that of the next
@@ -26,15 +25,33 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     """
     taken = rundir.mulligans
     back = _round(go_back(rundir, _since(verdict, taken)))
-    situation = Situation.of(_models(rundir.config), system.in_force, updates=updates, player=verdict.player)
-    changes = remedy(verdict.name, situation, [t["changes"] for t in taken if t["verdict"] == verdict.name])
-    words = in_words(changes, situation.values)
+    changes, values = _remedy(rundir, system, verdict, updates)
+    words = in_words(changes, values)
     about = {"verdict": verdict.name, "round": round, "back": back, "changes": changes, "words": words}
-    seed = (situation.values["seed"] + SEEDS) % 2**31
+    seed = (values["seed"] + SEEDS) % 2**31
     rundir.take_mulligan(about, {**changes, "seed": seed})
     text = f"mulligan {len(taken) + 1}, for {verdict.name}: back to round {back:,}, {words}"
     rundir.event("mulligan", text, **about)
     return text
+
+
+def is_over(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, float]) -> bool:
+    """Whether a shot ends with a verdict: a lost game, or one for which there is a remedy that was not tried."""
+    if verdict.name not in MENDABLE:
+        return verdict.lost
+    tried = any(taken["verdict"] == verdict.name for taken in rundir.mulligans)
+    return not tried and bool(_remedy(rundir, system, verdict, updates)[0])
+
+
+def _remedy(
+    rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, float]
+) -> tuple[Changes, Mapping[str, Any]]:
+    """(what to change, all options as they are)"""
+    config = rundir.config
+    models = [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
+    situation = Situation.of(models, system.in_force, updates=updates, player=verdict.player)
+    tried = [taken["changes"] for taken in rundir.mulligans if taken["verdict"] == verdict.name]
+    return remedy(verdict.name, situation, tried), situation.values
 
 
 def surrender(rundir: RunDir, verdict: Verdict) -> str:
@@ -75,7 +92,3 @@ def _since(verdict: Verdict, taken: list[dict[str, Any]]) -> int:
 
 def _round(place: Path | None) -> int:
     return int(place.name) if place is not None else 0
-
-
-def _models(config: dict[str, Any]) -> list[BaseModel]:
-    return [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]

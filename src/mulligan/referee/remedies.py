@@ -154,7 +154,7 @@ TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
     v.D_WINS: ((as_published, in_step), (slower("D"), penalised), (augmented,), (quicker("G"),)),
     v.G_WINS: ((as_published, in_step), (quicker("D"),), (more_of_d,)),
     v.OSCILLATING: ((as_published, in_step), (slower("G", "D"),), (penalised,)),
-    v.MEMORY: ((augmented,), (slower("D"), penalised), (augmented,)),
+    v.MEMORY: ((augmented,),),
     v.CONDITION: ((as_published, in_step), (told_louder,), (quicker("D"),)),
     v.STALLED: ((as_published, in_step), (quicker("G", "D"),), (slower("G", "D"),)),
 }

@@ -25,7 +25,10 @@ NAMES = (
 )  # fmt: skip
 # Games in which waiting mends nothing. The others are told, and played on: a copy of the data or a slow disk is no
 # worse for another minute, one answer to a question may be what was wanted, and data are the user's to mend.
-LOST = frozenset((COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, CONDITION, STALLED, MEMORY))
+LOST = frozenset((COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, CONDITION, STALLED))
+# Games that are worth another shot where there is a remedy left, and are played on where there is none: few data are
+# learned by heart whatever one does.
+MENDABLE = frozenset((MEMORY,))
 
 
 @dataclass(frozen=True)
