@@ -10,6 +10,7 @@ from typing import Any
 from mulligan import checkpoint, registry
 from mulligan.config import Run
 from mulligan.game import System
+from mulligan.model import build
 from mulligan.referee.remedies import Changes, Situation, in_words, remedy
 from mulligan.referee.verdict import HEALTHY, MENDABLE, Verdict
 from mulligan.rundir import RunDir
@@ -51,7 +52,20 @@ def _remedy(
     models = [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
     situation = Situation.of(models, system.in_force, updates=updates, player=verdict.player)
     tried = [taken["changes"] for taken in rundir.mulligans if taken["verdict"] == verdict.name]
-    return remedy(verdict.name, situation, tried), situation.values
+
+    def works(changes: Changes) -> bool:
+        try:
+            build(
+                {
+                    **config,
+                    "config": {**config["config"], **{k: x for k, x in changes.items() if k in config["config"]}},
+                }
+            )
+        except ValueError:
+            return False
+        return True
+
+    return remedy(verdict.name, situation, tried, works), situation.values
 
 
 def surrender(rundir: RunDir, verdict: Verdict) -> str:

@@ -160,14 +160,23 @@ TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
 }
 
 
-def remedy(name: str, s: Situation, tried: Iterable[Changes] = ()) -> Changes:
-    """The changes that a verdict's next row asks for; none where no row is left: then the cards are dealt anew."""
+def remedy(
+    name: str, s: Situation, tried: Iterable[Changes] = (), works: Callable[[Changes], bool] = lambda changes: True
+) -> Changes:
+    """The changes that a verdict's next row asks for; none where no row is left: then the cards are dealt anew.
+
+    Args:
+        name: of the verdict.
+        s: the options.
+        tried: changes that were made for that verdict before.
+        works: whether the system can be built with them: points are not augmented.
+    """
     before = list(tried)
     for row in TABLE[name]:
         changes: Changes = {}
         for step in row:
             changes |= {k: x for k, x in step(s).items() if x != s.values[k]}
-        if changes and changes not in before:
+        if changes and changes not in before and works(changes):
             return changes
     return {}
 
