@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -133,15 +134,16 @@ class Loop:
         p.images += self.loader.batch
         self.average.update(p.images, self.loader.batch)
 
-    def rehearse(self, number: int) -> Tensor:
-        """The loss of one turn on a batch, with the graph that learning from it needs; nobody learns."""
+    def rehearse(self, number: int, there: AbstractContextManager[object] = nullcontext()) -> None:  # noqa: B008
+        """One turn on a batch there and back, and no step; `there`: inside which its loss is computed."""
         self._freeze_all_but(self.learns[number])
         p = self.progress
         batch = self.loader.at(Position(p.stage, p.stage_round, number, 0, 0, 1))
         self.seed(p.stage, p.stage_round, number, 0, 0)
-        with self.runtime.autocast():
+        with there, self.runtime.autocast():
             terms = self.stage.turns[number].loss(batch)
-        return torch.stack([t.float() for t in terms.values()]).sum()
+        torch.stack([t.float() for t in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        self.system.zero_grad(set_to_none=True)
 
     def _play_turn(self, number: int, turn: Turn) -> None:
         optimizer, learns = self.optimizers[number], self.learns[number]

@@ -104,19 +104,16 @@ def _stages(plan: Plan, n: int) -> Iterator[Loop]:
 
 
 def _saved_by(loop: Loop, number: int) -> int:
-    """Bytes that autograd keeps for the way back of one turn; the way back is gone too."""
+    """Bytes that autograd keeps for the way back of one turn."""
     weights = {p.untyped_storage().data_ptr() for p in loop.everything}
-    with _saving() as saved:
-        total = loop.rehearse(number)
-    total.backward()  # type: ignore[no-untyped-call]
-    loop.system.zero_grad(set_to_none=True)
+    saved: dict[int, int] = {}
+    loop.rehearse(number, _saving(saved))
     return sum(size for place, size in saved.items() if place not in weights)
 
 
 @contextmanager
-def _saving() -> Iterator[dict[int, int]]:
-    """Inside, the storages that autograd saves, by where they lie."""
-    saved: dict[int, int] = {}
+def _saving(saved: dict[int, int]) -> Iterator[None]:
+    """Inside, note the bytes of the storages that autograd saves, by where they lie."""
 
     def keep(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
@@ -127,7 +124,7 @@ def _saving() -> Iterator[dict[int, int]]:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, give):
-        yield saved
+        yield
 
 
 # --- what it means ----------------------------------------------------------------------------------------------
