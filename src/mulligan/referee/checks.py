@@ -21,7 +21,7 @@ GONE = 1 / 3  # of the modes
 KNOWS = 0.995  # AUC: D tells all apart
 GUESSES = 0.6  # AUC: it hardly does
 IMPROVES = 0.1  # of the distance, from one half of what is looked at to the other
-FIXED, TIMID = 1e-9, 5e-5  # of a weight, that a step moves it: none learns, hardly one does
+FIXED, TIMID, HASTY = 1e-9, 5e-5, 0.3  # of a weight, that a step moves it: none learns, hardly one does, all is lost
 REMEMBERS = 0.85  # AUC of training data against unseen data
 COPIED = 0.4  # of the distance at which unseen real data lie from training data
 MOVES = 0.01  # of real diversity
@@ -103,11 +103,23 @@ def d_wins(h: History) -> Verdict | None:
 def g_wins(h: History) -> Verdict | None:
     for player in h.judges:
         since = h.lasting(_both(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08)
-        if since and not improves(h):
+        if since:
             right = f"{100 * h.get(f'{player}.auc'):.0f} %"
             text = f"{player} tells {right} apart (50 is guessing) although samples look nothing like the data."
             advice = "D is too slow or too weak to teach G anything; let it learn faster or more often."
             return _found(h, v.G_WINS, since, text, advice, (f"{player}.auc", "distance"), player)
+    return None
+
+
+def hasty(h: History) -> Verdict | None:
+    """Steps as long as the weights themselves, after which nothing is left to learn from."""
+    for player in h.players:
+        longest = max(h.column(f"update.{player}"))
+        since = h.lasting(above("distance", FAR))
+        if since and longest > HASTY and not improves(h):
+            text = f"a step of {player} changed its weights by {longest:.1g} of their size, and samples are far from the data."
+            advice = "The learning rate is far too high: what was learned is thrown away."
+            return _found(h, v.DIVERGING, since, text, advice, (f"update.{player}", "distance"), player)
     return None
 
 
@@ -138,7 +150,7 @@ def oscillating(h: History) -> Verdict | None:
 
 
 def total_collapse(h: History) -> Verdict | None:
-    since = h.lasting(below("diversity", SAME), ticks=5, share=0.06)
+    since = h.lasting(below("diversity", SAME), share=0.06)
     if since is None or improves(h):
         return None
     text = f"samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by: they are all the same."
@@ -214,7 +226,7 @@ def slow_input(h: History) -> Verdict | None:
 
 
 CHECKS: tuple[Callable[[History], Verdict | None], ...] = (
-    frozen, timid, total_collapse, diverging, d_wins, g_wins, partial_collapse, condition_ignored, noise_ignored,
+    hasty, frozen, timid, total_collapse, diverging, d_wins, g_wins, partial_collapse, condition_ignored, noise_ignored,
     memorised, copied, oscillating, stalled, slow_input,
 )  # fmt: skip
 AT_ANY_AGE = (frozen, noise_ignored, slow_input)
@@ -223,7 +235,7 @@ AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 def improves(h: History, share: float = 0.1) -> bool:
     """Whether samples came nearer to the data within the newest part of the budget, and as much before it."""
     found = h.recent("distance", 2 * share)
-    if len(found) < 8:
+    if len(found) < 6:
         return True  # too early to say no
     half = len(found) // 2
     return median(found[half:]) < (1 - IMPROVES) * median(found[:half])
