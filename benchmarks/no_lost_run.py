@@ -24,6 +24,7 @@ from mulligan.referee.verdict import HEALTHY
 from mulligan.rundir import RunDir
 from mulligan.train import train
 from runner import RESULTS, Json, stamp, wait_passively, write_json
+from sabotage import keep_trace
 
 NAME = "no_lost_run"
 ASKS = "Does the default system, with default settings, lose a game?"
@@ -34,7 +35,7 @@ SEEDS, MINUTES, SAMPLES = (0, 1, 2), 3.0, 1_000
 
 
 def play(data: str, seed: int, minutes: float, keep: Path) -> Json:
-    """Train and judge; the newest picture of samples goes to `keep`."""
+    """Train and judge; the newest picture of samples goes to `keep`, and the log beside it."""
     with tempfile.TemporaryDirectory() as folder:
         out, lost = Path(folder) / "run", ""
         try:
@@ -48,6 +49,7 @@ def play(data: str, seed: int, minutes: float, keep: Path) -> Json:
         if pictures:
             keep.write_bytes(pictures[-1].read_bytes())
         log = run.read("log")
+        keep_trace(keep.with_suffix(".log.gz"), log)
         return {
             "data": data, "seed": seed, "minutes": minutes, "system": run.config["system"], "lost": lost,
             "verdicts": [{k: t[k] for k in ("name", "text", "since", "lost")} for t in told if t["name"] != HEALTHY],
@@ -73,7 +75,7 @@ def main() -> None:
                 continue
             file.parent.mkdir(parents=True, exist_ok=True)
             minutes = args.seconds / 60 if args.seconds else MINUTES
-            result = play(data, seed, minutes, Path(tempfile.gettempdir()) / f"{NAME}-{data}-{seed}.png")
+            result = play(data, seed, minutes, file.with_suffix(".png"))
             write_json(file, {**result, **stamp()})
             print(data, seed, result["metric"], [t["name"] for t in result["verdicts"]], result["lost"], flush=True)
     conclude(args.out)

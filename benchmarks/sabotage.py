@@ -101,15 +101,20 @@ def _keep(store: runner.Store, case: Case, shot: str, result: Json) -> None:
     """The result, and beside it the trace, compressed."""
     file = _file(store, case, shot)
     log = result.pop("log")
-    lines = [{k: _short(x) for k, x in line.items() if k != "vital"} for line in log]
-    trace = "".join(json.dumps(line) + "\n" for line in lines)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.with_suffix(".log.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
+    keep_trace(file.with_suffix(".log.gz"), log)
     game = case.game
     about = {"case": case.name, "system": game.system, "data": game.data, "seed": case.seed, "half": case.half,
              "options": {**game.options, **case.options}, "seconds": game.seconds}  # fmt: skip
     runner.write_json(file, {**about, **result, **runner.stamp()})
     result["log"] = log
+
+
+def keep_trace(file: Path, log: list[Json]) -> None:
+    """A log, without what no verdict is made of, compressed."""
+    lines = [{k: _short(x) for k, x in line.items() if k != "vital"} for line in log]
+    trace = "".join(json.dumps(line) + "\n" for line in lines)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(trace.encode(), mtime=0))
 
 
 def _short(value: Any) -> Any:

@@ -9,7 +9,8 @@ from enum import IntFlag
 from mulligan.config import Run
 from mulligan.loop import Progress
 
-TICK = 1.0  # seconds between two lines of the log
+TICK = 1.0  # seconds between two lines of the log; of a run of less than 100, a hundredth of it
+SHORTEST_TICK = 0.25
 LOOKS = 10  # in a run, unless they would then come faster or slower than LOOK_SECONDS
 LOOK_SECONDS = (10.0, 300.0)
 
@@ -54,6 +55,7 @@ class Clock:
         self.progress, self.run = progress, run
         self.last = self.logged = time.perf_counter()
         self.looked_round, self.looked_at = progress.round, progress.seconds
+        self.tick = min(TICK, max(SHORTEST_TICK, 60 * run.minutes / 100)) if run.minutes else TICK
         low, high = LOOK_SECONDS
         self.look_seconds = min(max(60 * (run.minutes or 0.0) / LOOKS, low), high)
 
@@ -66,7 +68,7 @@ class Clock:
         due = told
         if budget.spent(p):
             due |= Due.OVER
-        if p.round > 0 and now - self.logged >= TICK:
+        if p.round > 0 and now - self.logged >= self.tick:
             self.logged = now
             due |= Due.LOG
         if self._look_due():

@@ -70,7 +70,7 @@ class Loop:
         self.average: Average = Average({}, 0)
         self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
         self.gradient_norms: dict[str, Tensor] = {}  # by player, in the first of its turns
-        self.updates: dict[str, Tensor] = {}  # by player, how far its newest step moved its weights, over their length
+        self.updates: dict[str, Tensor] = {}  # by player, the median of its newest step's length over the weight's
         self.waited = 0.0  # seconds for data
         shards = runtime.world * micro_batches
         if loader.batch % shards:
@@ -172,11 +172,12 @@ class Loop:
         self, player: str, optimizer: torch.optim.Optimizer, learns: list[torch.nn.Parameter], gradients: list[Tensor]
     ) -> None:
         self.gradient_norms[player] = torch.stack(torch._foreach_norm(gradients)).norm()
-        glimpses = [_glimpse(p) for p in learns]
+        # of weights alone: biases begin at 0, and whatever they do is many times what they were
+        glimpses = [_glimpse(p) for p in learns if p.dim() > 1] or [p.detach() for p in learns]
         before = [g.clone() for g in glimpses]
         optimizer.step()
-        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(glimpses, before))).norm()
-        self.updates[player] = moved / torch.stack(torch._foreach_norm(before)).norm().clamp(min=1e-12)
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(glimpses, before)))
+        self.updates[player] = (moved / torch.stack(torch._foreach_norm(before)).clamp(min=1e-12)).median()
 
     def _backward(self, turn: Turn, number: int, play: int, micro: int) -> None:
         shard = self.runtime.rank * self.micro_batches + micro
@@ -279,5 +280,4 @@ class Loop:
 
 def _glimpse(p: torch.nn.Parameter) -> Tensor:
     """The first rows of a weight, some GLIMPSE numbers at most unless one row has more."""
-    whole = p.detach()
-    return whole[: max(1, GLIMPSE // max(1, whole[0].numel()))] if whole.dim() else whole
+    return p.detach()[: max(1, GLIMPSE // max(1, p[0].numel()))]

@@ -14,6 +14,7 @@ from mulligan.referee import verdict as v
 from mulligan.referee.history import TICKS, History, Moment, above, below, median
 from mulligan.referee.verdict import ALL_WELL, Verdict
 
+NEAR = 0.12  # of the distance between real samples: what is made looks like the data
 FAR = 0.3  # of the distance between real samples: what is made looks like nothing in the data
 SAME = 0.1  # of real diversity: all samples are one
 FEWER = 0.7  # of real diversity
@@ -21,12 +22,14 @@ GONE = 1 / 3  # of the modes
 KNOWS = 0.995  # AUC: D tells all apart
 GUESSES = 0.6  # AUC: it hardly does
 IMPROVES = 0.1  # of the distance, from one half of what is looked at to the other
-FIXED, TIMID, HASTY = 1e-9, 5e-5, 0.3  # of a weight, that a step moves it: none learns, hardly one does, all is lost
+FIXED, TIMID, HASTY = 1e-9, 1e-4, 0.3  # of a weight, that a step moves it: none learns, hardly one does, all is lost
 REMEMBERS = 0.85  # AUC of training data against unseen data
 COPIED = 0.4  # of the distance at which unseen real data lie from training data
 MOVES = 0.01  # of real diversity
 SAYS = 0.2  # of the way from chance to what real data reach
+FOLLOWS = 0.02  # more of the samples follow in one half of what is looked at than in the other
 GROWN = 2.5  # times the least distance so far
+RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and how far D's logits are apart then
 SWINGS = 0.5  # of the samples in another mode at the next look
 WAITS = 0.5  # of the time
 YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
@@ -116,8 +119,8 @@ def hasty(h: History) -> Verdict | None:
     for player in h.players:
         longest = max(h.column(f"update.{player}"))
         since = h.lasting(above("distance", FAR))
-        if since and longest > HASTY and not improves(h):
-            text = f"a step of {player} changed its weights by {longest:.1g} of their size, and samples are far from the data."
+        if since and longest > HASTY:
+            text = f"a step of {player} changed weights by {longest:.1g} of their size; samples are far from the data."
             advice = "The learning rate is far too high: what was learned is thrown away."
             return _found(h, v.DIVERGING, since, text, advice, (f"update.{player}", "distance"), player)
     return None
@@ -135,6 +138,22 @@ def diverging(h: History) -> Verdict | None:
     text = f"samples are {h.get('distance') / max(least, 1e-3):.2g} times as far from the data as they were at best."
     advice = "The players push each other away; smaller steps or a stronger penalty hold them."
     return _found(h, v.DIVERGING, since, text, advice, ("distance",))
+
+
+def runaway(h: History) -> Verdict | None:
+    """A D whose logits grow without end: nothing holds its slopes."""
+    for player in h.judges:
+        apart = [abs(m.signs[f"{player}.real"] - m.signs[f"{player}.fake"]) for m in h.within(0.15)]
+        n = len(apart) // 3
+        if n < 2:
+            continue
+        early, middle, late = median(apart[:n]), median(apart[n : 2 * n]), median(apart[2 * n :])
+        if late > HIGH and middle > RISES * early and late > RISES * middle:
+            grown = f"{early:.2g}, {middle:.2g}, {late:.2g}"
+            text = f"what {player} says of real and of made samples grows apart without end: {grown}."
+            advice = "Nothing holds its slopes: a gradient penalty, or a smaller clip, does."
+            return _found(h, v.DIVERGING, h.within(0.15)[0], text, advice, (f"{player}.real", f"{player}.fake"), player)
+    return None
 
 
 def oscillating(h: History) -> Verdict | None:
@@ -173,9 +192,12 @@ def condition_ignored(h: History) -> Verdict | None:
     chance, floor = h.get("agreement chance"), h.floor("agreement")
     since = h.lasting(below("condition", MOVES), ticks=6, share=0.1)
     if since is None and floor > 0:
-        since = h.lasting(below("agreement", chance + SAYS * (floor - chance)), ticks=6, share=0.15)
-        if since and (h.get("distance") > FAR or h.get("diversity") < 0.5):
-            return None  # they are like nothing yet
+        astray = below("agreement", chance + SAYS * (floor - chance))
+        since = h.lasting(_both(astray, below("distance", NEAR)), ticks=6, share=0.1)
+        followed = h.recent("agreement", 0.2)
+        half = len(followed) // 2
+        if half and median(followed[half:]) > median(followed[:half]) + FOLLOWS:
+            return None  # they begin to follow
     if since is None or h.get("diversity") < SAME:
         return None
     text = "samples do not follow what they are told to be."
@@ -218,7 +240,7 @@ def copied(h: History) -> Verdict | None:
 
 
 def slow_input(h: History) -> Verdict | None:
-    since = h.lasting(above("waiting", WAITS), ticks=6, share=0.1)
+    since = h.lasting(above("waiting", WAITS), ticks=6, share=0.1, rounds=0)
     if since is None:
         return None
     text = f"{100 * h.get('waiting'):.0f} % of the time goes into reading data."
@@ -226,8 +248,8 @@ def slow_input(h: History) -> Verdict | None:
 
 
 CHECKS: tuple[Callable[[History], Verdict | None], ...] = (
-    hasty, frozen, timid, total_collapse, diverging, d_wins, g_wins, partial_collapse, condition_ignored, noise_ignored,
-    memorised, copied, oscillating, stalled, slow_input,
+    hasty, frozen, timid, total_collapse, diverging, runaway, d_wins, g_wins, partial_collapse, condition_ignored,
+    noise_ignored, memorised, copied, oscillating, stalled, slow_input,
 )  # fmt: skip
 AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 

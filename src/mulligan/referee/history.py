@@ -109,10 +109,16 @@ class History:
 
     def recent(self, name: str, share: float = LAST) -> list[float]:
         """The values of the newest TICKS measurements, or of the newest part of the budget if those are more."""
-        n = max(TICKS, sum(m.share > self.now.share - share for m in self.moments))
-        return [m.signs[name] for m in self.moments[-n:] if name in m.signs]
+        return [m.signs[name] for m in self.within(share) if name in m.signs]
 
-    def lasting(self, holds: Callable[[Moment], bool], ticks: int = TICKS, share: float = LAST) -> Moment | None:
+    def within(self, share: float) -> list[Moment]:
+        """The newest TICKS measurements, or those of the newest part of the budget if they are more."""
+        n = max(TICKS, sum(m.share > self.now.share - share for m in self.moments))
+        return self.moments[-n:]
+
+    def lasting(
+        self, holds: Callable[[Moment], bool], ticks: int = TICKS, share: float = LAST, rounds: int = ROUNDS
+    ) -> Moment | None:
         """Since when something holds without a break, if that is long enough."""
         since = None
         count = 0
@@ -122,7 +128,7 @@ class History:
             since, count = moment, count + 1
         if since is None or count < ticks:
             return None
-        if self.now.share - since.share < share or self.now.round - since.round < ROUNDS:
+        if self.now.share - since.share < share or self.now.round - since.round < rounds:
             return None
         return since
 
