@@ -50,7 +50,8 @@ def _remedy(
     """(what to change, all options as they are)"""
     config = rundir.config
     models = [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
-    situation = Situation.of(models, system.in_force, updates=updates, player=verdict.player)
+    touched = frozenset(name for taken in rundir.mulligans for name in taken["changes"])
+    situation = Situation.of(models, system.in_force, updates=updates, touched=touched)
     tried = [taken["changes"] for taken in rundir.mulligans if taken["verdict"] == verdict.name]
 
     def works(changes: Changes) -> bool:

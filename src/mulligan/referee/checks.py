@@ -19,7 +19,7 @@ FAR = 0.3  # of the distance between real samples: what is made looks like nothi
 SAME = 0.1  # of real diversity: all samples are one
 FEWER = 0.7  # of real diversity
 GONE = 1 / 3  # of the modes
-KNOWS = 0.995  # AUC: D tells all apart
+KNOWS = 0.97  # AUC: D tells nearly all apart
 GUESSES = 0.6  # AUC: it hardly does
 IMPROVES = 0.1  # of the distance, from one half of what is looked at to the other
 FIXED, TIMID, HASTY = 1e-9, 1e-4, 0.3  # of a weight, that a step moves it: none learns, hardly one does, all is lost
@@ -94,11 +94,11 @@ def stalled(h: History) -> Verdict | None:
 
 def d_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since = h.lasting(_both(above(f"{player}.auc", KNOWS), above("distance", FAR)), ticks=6, share=0.1)
+        since = h.lasting(_both(above(f"{player}.auc", KNOWS), above("distance", FAR)), ticks=6, share=0.18)
         if since and not improves(h):
             right = f"{100 * h.get(f'{player}.auc'):.1f} %"
             text = f"{player} tells real from made in {right} of all cases, and the samples come no nearer to the data."
-            advice = "G learns nothing from a judge who is never in doubt; slow D down or penalise it."
+            advice = "G learns little from a judge who is never in doubt; slow D down or penalise it."
             return _found(h, v.D_WINS, since, text, advice, (f"{player}.auc", "distance"), player)
     return None
 

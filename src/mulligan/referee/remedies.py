@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from mulligan.referee import verdict as v
 
-USUAL = 3e-3  # of a weight, that an update is: between the papers' 1e-4 and the 1e-2 of a quick start
-HASTY, TIMID = 5e-2, 5e-5
+USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
+HASTY, TIMID = 0.3, 2e-4
 ODD = 4.0  # times or part of the paper's value
 
 Values = Mapping[str, Any]
@@ -30,8 +30,8 @@ class Situation:
         roles: of options, the name by the role.
         defaults: the papers'.
         in_force: what a value that is None came to.
-        updates: by player, how far a step moves its weights, over their length.
-        player: whom the verdict is about.
+        updates: by player, how far a step moves a weight, over its length.
+        touched: options that an earlier mulligan changed: they are no longer what the user said.
     """
 
     values: Values
@@ -39,7 +39,7 @@ class Situation:
     defaults: Values
     in_force: Callable[[str], Any]
     updates: Mapping[str, float] = field(default_factory=dict)
-    player: str = ""
+    touched: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, models: Iterable[BaseModel], in_force: Callable[[str], Any], **more: Any) -> Situation:
@@ -69,8 +69,8 @@ Step = Callable[[Situation], Changes]
 def as_published(s: Situation) -> Changes:
     """Options far from the paper's values back to them."""
     found = {}
-    for role in ("penalty", "n_critic", "clip", "told"):
-        if (name := s.option(role)) is None:
+    for role in ("penalty", "n_critic", "clip", "told", "g_lr", "d_lr"):
+        if (name := s.option(role)) is None or name in s.touched:
             continue
         now, usual = s.values[name], s.defaults[name]
         if now is None or now == usual:
@@ -100,14 +100,17 @@ def quicker(*players: str) -> Step:
     return step
 
 
-def in_step(s: Situation) -> Changes:
-    """Whoever's steps are hasty or timid, to what steps usually are."""
-    found = {}
-    for player, name in _paces(s, ("G", "D")):
-        update = _update(s, player)
-        if update > HASTY or 0 < update < TIMID:
-            found[name] = s.values[name] * _bounded(USUAL / update)
-    return found
+def calmed(s: Situation) -> Changes:
+    """Whoever's steps are hasty, to what steps usually are."""
+    return {name: s.values[name] * _calmed(s, player) for player, name in _paces(s, "GD") if _update(s, player) > HASTY}
+
+
+def hurried(s: Situation) -> Changes:
+    """Whoever's steps are timid, to what steps usually are."""
+    return {
+        name: s.values[name] * _hurried(s, player)
+        for player, name in _paces(s, "GD") if 0 < _update(s, player) < TIMID
+    }  # fmt: skip
 
 
 def penalised(s: Situation) -> Changes:
@@ -145,18 +148,18 @@ def dealt_anew(s: Situation) -> Changes:
     return {}
 
 
-# --- the table: rows of steps that are taken together, the first that changes anything and was not tried yet ---
+# --- the table: a row is tried at a time, the first that changes anything and was not tried yet; its steps together
 
 TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
-    v.NOT_FINITE: ((in_fp32, as_published, in_step), (slower("G", "D"),), (slower("G", "D"), penalised)),
-    v.DIVERGING: ((as_published, in_step), (slower("G", "D"),), (slower("G", "D"), penalised)),
-    v.COLLAPSE: ((as_published, in_step), (slower("G", "D"), penalised), (augmented,), (slower("D"),)),
-    v.D_WINS: ((as_published, in_step), (slower("D"), penalised), (augmented,), (quicker("G"),)),
-    v.G_WINS: ((as_published, in_step), (quicker("D"),), (more_of_d,)),
-    v.OSCILLATING: ((as_published, in_step), (slower("G", "D"),), (penalised,)),
+    v.NOT_FINITE: ((in_fp32, calmed), (as_published,), (slower("G", "D"),), (slower("G", "D"), penalised)),
+    v.DIVERGING: ((calmed,), (as_published,), (slower("G", "D"),), (slower("G", "D"), penalised)),
+    v.COLLAPSE: ((as_published,), (calmed,), (slower("G", "D"), penalised), (augmented,), (slower("D"),)),
+    v.D_WINS: ((as_published,), (calmed,), (hurried,), (slower("D"), penalised), (augmented,), (quicker("G"),)),
+    v.G_WINS: ((as_published,), (hurried,), (quicker("D"),), (more_of_d,)),
+    v.OSCILLATING: ((as_published,), (calmed,), (slower("G", "D"),), (penalised,)),
     v.MEMORY: ((augmented,),),
-    v.CONDITION: ((as_published, in_step), (told_louder,), (quicker("D"),)),
-    v.STALLED: ((as_published, in_step), (quicker("G", "D"),), (slower("G", "D"),)),
+    v.CONDITION: ((as_published,), (told_louder,), (quicker("D"),)),
+    v.STALLED: ((as_published,), (calmed,), (hurried,), (quicker("G", "D"),), (slower("G", "D"),)),
 }
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from mulligan.data.source import Source
 from mulligan.game import System
 from mulligan.loop import Loop
+from mulligan.referee.checks import HASTY
 from mulligan.referee.course import Course
 from mulligan.referee.data import numbers
+from mulligan.referee.history import median
 from mulligan.referee.signs import Signs
 from mulligan.referee.verdict import Verdict
 
@@ -43,7 +45,14 @@ class Referee:
 
     @property
     def updates(self) -> dict[str, float]:
-        """By player, how far its newest step that was measured moved its weights, over their length."""
+        """By player, how far its steps moved a weight, over its length: what was usual, or the longest if that is what
+        lost the game.
+        """
+        history = self.course.history
+        columns = {player: history.column(f"update.{player}") for player in self._newest()}
+        return {p: max(found) if max(found) > HASTY else median(found) for p, found in columns.items() if found}
+
+    def _newest(self) -> dict[str, float]:
         return {player: float(update) for player, update in self.loop.updates.items()}
 
     def look(self, *, at_once: bool = False) -> Json:
@@ -62,7 +71,7 @@ class Referee:
         self.waited = (self.loop.waited, p.seconds)
         if since > 0:
             signs["waiting"] = waited / since
-        updates = {k: round(x, 12) for k, x in self.updates.items()}
+        updates = {k: round(x, 12) for k, x in self._newest().items()}
         return {**first, "signs": {k: round(x, 6) for k, x in signs.items()}, "missing": missing, "update": updates}
 
     def hear(self, line: Json) -> list[Verdict]:
