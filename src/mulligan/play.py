@@ -148,8 +148,11 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     look = Look(rundir, system, plan.source, loop, referee)
     if run.stop == "auto":
         look.plateau = Plateau()
+    ended = resuming and run.stop == "auto" and rundir.finished
     saved = _take_up(rundir, plan, look, display) if resuming else None
     weights = _start(plan) if saved is None and plan.config.get("from") else None
+    if look.plateau is not None and ended:
+        look.plateau.end()
     start = loop.progress.stage
     if saved is None and not resuming:
         _begin(rundir, plan, display)
@@ -286,7 +289,7 @@ def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[
             text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
         rundir.forget_after(loop.progress.round)
         look.referee.take_up(rundir.read("log"))
-        if not _is_finished(loop.progress, plan.run):
+        if not _is_finished(loop.progress, plan.run) and not (plan.run.stop == "auto" and rundir.finished):
             display.say(text)
             rundir.event("resume", text, round=loop.progress.round)
     return model, state

@@ -126,6 +126,14 @@ class RunDir:
                 continue  # cut short by a crash
         return lines
 
+    @property
+    def finished(self) -> bool:
+        """Whether it came to an end of its own, and was not gone on with."""
+        told = [event.get("kind") for event in self.read("events")]
+        return next(
+            (kind == "finish" for kind in reversed(told) if kind in ("start", "resume", "finish", "lost")), False
+        )
+
     def forget_after(self, round: int) -> None:
         """Drop log lines and samples beyond `round`, which a resumed run will write again."""
         kept = [line for line in self.read("log") if line["round"] <= round]

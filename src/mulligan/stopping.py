@@ -46,6 +46,10 @@ class Plateau:
         """Whether it has gone on for long enough."""
         return self.looks >= LOOKS and seconds - self.seconds >= SHARE * seconds
 
+    def end(self) -> None:
+        """It is over, as a run that has ended by it knows when it is taken up again."""
+        self.looks, self.seconds = LOOKS, 0.0
+
     def to_json(self) -> dict[str, Any]:
         return vars(self).copy()
 

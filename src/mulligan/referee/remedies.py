@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from mulligan.referee import verdict as v
 
 USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
-HASTY, TIMID = 0.3, 2e-4
+HASTY, TIMID = 1.0, 2e-4
 ODD = 4.0  # times or part of the paper's value
 
 Values = Mapping[str, Any]
