@@ -148,7 +148,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     look = Look(rundir, system, plan.source, loop, referee)
     if run.stop == "auto":
         look.plateau = Plateau()
-    ended = resuming and run.stop == "auto" and rundir.finished
+    ended = resuming and rundir.stopped_itself
     saved = _take_up(rundir, plan, look, display) if resuming else None
     weights = _start(plan) if saved is None and plan.config.get("from") else None
     if look.plateau is not None and ended:
@@ -256,11 +256,12 @@ def _end(rundir: RunDir, look: Look, display: Display) -> None:
     if not loop.terms:  # not a round was played
         display.say(f"{rundir.path} is finished; give it more with --minutes or --rounds")
         return
-    text = f"finished after {loop.progress.round:,} rounds"
+    text, early = f"finished after {loop.progress.round:,} rounds", False
     if (plateau := look.plateau) is not None and plateau.over(loop.progress.seconds):
+        early = True
         text += f": FD has not improved beyond its noise (±{plateau.noise:.2g}) since {plateau.least:.4g}"
         display.say(f"{text}; kept: round {look.keep_the_best():,}")
-    rundir.event("finish", text, round=loop.progress.round)
+    rundir.event("finish", text, round=loop.progress.round, early=early)
 
 
 def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -289,7 +290,7 @@ def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[
             text += f", with {torch.get_num_threads()} threads instead of {record['threads']}: not bit for bit"
         rundir.forget_after(loop.progress.round)
         look.referee.take_up(rundir.read("log"))
-        if not _is_finished(loop.progress, plan.run) and not (plan.run.stop == "auto" and rundir.finished):
+        if not _is_finished(loop.progress, plan.run) and not rundir.stopped_itself:
             display.say(text)
             rundir.event("resume", text, round=loop.progress.round)
     return model, state

@@ -127,12 +127,10 @@ class RunDir:
         return lines
 
     @property
-    def finished(self) -> bool:
-        """Whether it came to an end of its own, and was not gone on with."""
-        told = [event.get("kind") for event in self.read("events")]
-        return next(
-            (kind == "finish" for kind in reversed(told) if kind in ("start", "resume", "finish", "lost")), False
-        )
+    def stopped_itself(self) -> bool:
+        """Whether it ended before its budget did (`--stop auto`), and was not gone on with."""
+        told = [e for e in self.read("events") if e.get("kind") in ("start", "resume", "finish", "lost")]
+        return bool(told) and bool(told[-1].get("early", False))
 
     def forget_after(self, round: int) -> None:
         """Drop log lines and samples beyond `round`, which a resumed run will write again."""
