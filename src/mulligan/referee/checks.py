@@ -69,7 +69,7 @@ def frozen(h: History) -> Verdict | None:
 def timid(h: History) -> Verdict | None:
     """A player whose steps are too small to get anywhere within the budget."""
     for player in h.players:
-        since = h.lasting(_both(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.08)
+        since = h.lasting(_both(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14)
         if since:
             text = (
                 f"{player} hardly learns: a step changes its weights by {h.get(f'update.{player}'):.1g} of their size."
@@ -77,6 +77,16 @@ def timid(h: History) -> Verdict | None:
             advice = "Its learning rate, or what D's slopes leave of it, is far too small."
             return _found(h, v.STALLED, since, text, advice, (f"update.{player}", "distance"), player)
     return None
+
+
+def not_begun(h: History) -> Verdict | None:
+    """Samples that have been the same from the beginning. Many good games begin so, for a while."""
+    since = h.lasting(below("diversity", SAME), ticks=6, share=0.14)
+    if since is None or since is not h.moments[0] or improves(h):
+        return None
+    text = f"G has not begun: its samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by."
+    advice = "What D tells it comes to nothing; another learning rate or loss gets it off the ground."
+    return _found(h, v.STALLED, since, text, advice, ("diversity", "distance"))
 
 
 def stalled(h: History) -> Verdict | None:
@@ -170,8 +180,8 @@ def oscillating(h: History) -> Verdict | None:
 
 def total_collapse(h: History) -> Verdict | None:
     since = h.lasting(below("diversity", SAME), share=0.06)
-    if since is None or improves(h):
-        return None
+    if since is None or since is h.moments[0] or improves(h):
+        return None  # where samples have been the same from the beginning, the game has not begun yet
     text = f"samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by: they are all the same."
     advice = "G has found one sample that passes and makes nothing else."
     return _found(h, v.COLLAPSE, since, text, advice, ("diversity", "distance"))
@@ -248,8 +258,8 @@ def slow_input(h: History) -> Verdict | None:
 
 
 CHECKS: tuple[Callable[[History], Verdict | None], ...] = (
-    hasty, frozen, timid, total_collapse, diverging, runaway, d_wins, g_wins, partial_collapse, condition_ignored,
-    noise_ignored, memorised, copied, oscillating, stalled, slow_input,
+    hasty, frozen, timid, not_begun, total_collapse, diverging, runaway, d_wins, g_wins, partial_collapse,
+    condition_ignored, noise_ignored, memorised, copied, oscillating, stalled, slow_input,
 )  # fmt: skip
 AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 
