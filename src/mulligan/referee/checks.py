@@ -32,6 +32,7 @@ GROWN = 2.5  # times the least distance so far
 RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and how far D's logits are apart then
 SWINGS = 0.5  # of the samples in another mode at the next look
 WAITS = 0.5  # of the time
+LATE = 0.2  # of the budget: what has been so from the beginning may begin as late as that
 YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
 
 
@@ -189,7 +190,7 @@ def total_collapse(h: History) -> Verdict | None:
 
 def partial_collapse(h: History) -> Verdict | None:
     since = h.lasting(_both(below("modes", 1 - GONE + 1e-6), below("diversity", FEWER)), ticks=6, share=0.1)
-    if since is None or improves(h):
+    if since is None or improves(h) or (since is h.moments[0] and h.now.share - since.share < LATE):
         return None
     names = h.now.missing
     some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
