@@ -105,7 +105,7 @@ def stalled(h: History) -> Verdict | None:
 
 def d_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since = h.lasting(_both(above(f"{player}.auc", KNOWS), above("distance", FAR)), ticks=6, share=0.18)
+        since = h.lasting(_both(above(f"{player}.auc", KNOWS), above("distance", FAR)), ticks=6, share=0.16)
         if since and not improves(h):
             right = f"{100 * h.get(f'{player}.auc'):.1f} %"
             text = f"{player} tells real from made in {right} of all cases, and the samples come no nearer to the data."
