@@ -49,7 +49,8 @@ class Linear(Typical):
         turn = Turn("D", (self.D,), self.d_loss)
         yield Stage("first", (turn,))
         if self.config.second:
-            yield Stage("second", (turn, Turn("G", (self.G,), self.g_loss)))
+            yield Stage("second", (Turn("G", (self.G,), self.g_loss), turn))
+            yield Stage("third", (turn,))
 
     def d_loss(self, batch):
         return {"mean": self.D(batch["x"]).mean()}

@@ -34,7 +34,12 @@ CASES: dict[str, tuple[Json, str, str]] = {
     "hasty": ({**LOST, "update.D": 10.0}, v.DIVERGING, "D"),
     "frozen": ({**LOST, "update.D": 0.0}, v.STALLED, "D"),
     "timid": ({**LOST, "update.G": 1e-7}, v.STALLED, "G"),
-    "total_collapse": ({**LOST, "diversity": 0.0, "modes": 0.1}, v.COLLAPSE, ""),
+    "not_begun": ({**LOST, "diversity": 0.0, "modes": 0.1}, v.STALLED, ""),
+    "total_collapse": (
+        {"diversity": lambda t: 0.95 if t < 0.3 else 0.0, "distance": lambda t: 0.1 if t < 0.3 else 2.0},
+        v.COLLAPSE,
+        "",
+    ),
     "diverging": ({"distance": lambda t: 0.05 if t < 0.5 else 5.0}, v.DIVERGING, ""),
     "runaway": ({"D.real": lambda t: 10 ** (6 * t)}, v.DIVERGING, "D"),
     "d_wins": ({**LOST, "D.auc": 1.0, "D.auc_train": 1.0}, v.D_WINS, "D"),
@@ -177,7 +182,7 @@ def test_a_bad_moment_is_no_alarm(name: str, bad: int, of: int) -> None:
 # fails: the longest step of the whole history counts, and a game that is still on its way is far from the data
 def test_one_long_step_in_the_beginning_is_no_lost_game() -> None:
     log = lines({})
-    log[0]["update"]["D"] = 0.5
+    log[0]["update"]["D"] = 10.0
     assert names(log) == []
 
 

@@ -44,6 +44,12 @@ def situation(
 
 # --- steps --------------------------------------------------------------------------------------------------
 
+
+def usual(update: float) -> float:
+    """What makes a usual step of one, to one digit."""
+    return float(f"{min(max(USUAL / update, 0.01), 100.0):.1g}")
+
+
 STEPS: dict[str, tuple[Step, Situation, Changes]] = {
     "published: nothing to do": (r.as_published, situation(), {}),
     "published: a little off is the user's choice": (r.as_published, situation(gamma=20.0, n_critic=5), {}),
@@ -58,16 +64,16 @@ STEPS: dict[str, tuple[Step, Situation, Changes]] = {
     "published: left to the data": (r.as_published, situation(gamma=None), {}),
     "slower: half": (r.slower("G", "D"), situation(), {"g_pace": 0.5, "d_pace": 0.5}),
     "slower: half of what it is": (r.slower("D"), situation(run={"d_pace": 0.5}), {"d_pace": 0.25}),
-    "slower: hasty to what is usual": (r.slower("D"), situation(updates={"D": 90 * USUAL}), {"d_pace": 0.01}),
+    "slower: hasty to what is usual": (r.slower("D"), situation(updates={"D": 1e6}), {"d_pace": 0.01}),
     "quicker: twice": (r.quicker("G"), situation(), {"g_pace": 2.0}),
-    "quicker: timid to what is usual": (r.quicker("G"), situation(updates={"G": USUAL / 90}), {"g_pace": 90.0}),
+    "quicker: timid to what is usual": (r.quicker("G"), situation(updates={"G": 1e-12}), {"g_pace": 100.0}),
     "quicker: none at all is no measure": (r.quicker("G"), situation(updates={"G": 0.0}), {"g_pace": 2.0}),
     "calmed: usual steps stay": (r.calmed, situation(updates={"G": USUAL, "D": USUAL}), {}),
-    "calmed: hasty": (r.calmed, situation(updates={"G": USUAL / 90, "D": 90 * USUAL}), {"d_pace": 0.01}),
-    "calmed: by a hundredth at most": (r.calmed, situation(updates={"D": 1e6}), {"d_pace": 0.01}),
-    "calmed: other players are paced like G": (r.calmed, situation(updates={"E": 90 * USUAL}), {"g_pace": 0.01}),
+    "calmed: hasty": (r.calmed, situation(updates={"G": 1e-12, "D": 2 * HASTY}), {"d_pace": usual(2 * HASTY)}),
+    "calmed: to a hundredth at most": (r.calmed, situation(updates={"D": 1e6}), {"d_pace": 0.01}),
+    "calmed: other players are paced like G": (r.calmed, situation(updates={"E": 1e6}), {"g_pace": 0.01}),
     "hurried: usual steps stay": (r.hurried, situation(updates={"G": USUAL, "D": USUAL}), {}),
-    "hurried: timid": (r.hurried, situation(updates={"G": USUAL / 90, "D": 90 * USUAL}), {"g_pace": 90.0}),
+    "hurried: timid": (r.hurried, situation(updates={"G": TIMID / 2, "D": 1e6}), {"g_pace": usual(TIMID / 2)}),
     "hurried: a hundredfold at most": (r.hurried, situation(updates={"G": 1e-12}), {"g_pace": 100.0}),
     "hurried: of what it is": (r.hurried, situation(run={"g_pace": 0.5}, updates={"G": 1e-12}), {"g_pace": 50.0}),
     "penalised: twice": (r.penalised, situation(), {"gamma": 20.0}),

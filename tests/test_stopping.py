@@ -164,7 +164,6 @@ def test_what_is_known_of_the_metric_survives_an_interruption(tmp_path: Path, mu
     assert after == {**before, "looks": 2}
 
 
-# fails: only a budget that is spent counts as finished, and the rounds after the best are played all over again
 def test_a_run_that_ended_by_itself_is_finished(tmp_path: Path, mulligan: Command) -> None:
     run = tmp_path / "run"
     assert mulligan("train", *WORDS, *FLAT, "--out", run).status == 0

@@ -22,12 +22,13 @@ from mulligan.referee.verdict import Verdict
 
 LIMIT = 200_000_000  # bytes
 FEW = 20  # lines
+LONG = 2_000  # characters: a line of names and numbers is shorter
 # how others call them, in lower case and without what is no letter
 NAMES = {
     "D": ("dloss", "lossd", "derr", "errd", "discloss", "lossdisc", "discriminatorloss", "lossdiscriminator", "dtotal",
-          "criticloss", "losscritic", "dlossmean", "lossdloss", "traindloss", "errdtotal"),
+          "criticloss", "losscritic", "dlossmean", "lossdloss", "traindloss", "errdtotal", "da"),
     "G": ("gloss", "lossg", "gerr", "errg", "genloss", "lossgen", "generatorloss", "lossgenerator", "gtotal",
-          "ggan", "lossggan", "traingloss", "glossmean"),
+          "ggan", "lossggan", "traingloss", "glossmean", "lossgloss", "ga"),
     "D_real": ("dx", "dreal", "realscore", "scorereal", "scoresreal", "drealacc", "lossscoresreal"),
     "D_fake": ("dgz", "dfake", "fakescore", "scorefake", "scoresfake", "dgz1", "dfakeacc", "lossscoresfake"),
     "step": ("step", "iter", "iteration", "iterations", "global", "globalstep", "batch", "kimg", "epoch", "round"),
@@ -38,11 +39,12 @@ GROWN = 100.0  # times
 SAME = 0.01  # of its level, that a loss moves by
 UNDECIDED = 2 * math.log(2)  # D's loss by cross-entropy where it guesses; half of it by some
 SURE = 0.98
+PAIR = re.compile(r"([A-Za-z][\w()/]*): ?([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)  # D_real: 0.7
 Columns = dict[str, list[float]]
 
 
 def read(file: Path) -> Columns:
-    """The columns that are known, by our names; those that a line lacks are NaN.
+    """The columns that are known, by our names; what a line lacks is left out.
 
     Raises:
         ValueError: it is no such log, or none of its columns is known.
@@ -53,7 +55,7 @@ def read(file: Path) -> Columns:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise Mistake(f"{file} is no text; give a run, or a CSV or JSON-lines file of losses") from error
-    rows = _json_lines(text) if text.lstrip()[:1] == "{" else _table(text)
+    rows = _rows(text, file)
     names = list(dict.fromkeys(name for row in rows for name in row))
     known = {ours: name for ours in NAMES for name in names if _letters(name) in NAMES[ours]}
     if not known.keys() & {"D", "G", "D_real"}:
@@ -61,7 +63,8 @@ def read(file: Path) -> Columns:
             f"{file}: no column is known as a loss of D or of G; there are {', '.join(names[:8]) or 'none'}; "
             "name them d_loss and g_loss"
         )
-    return {ours: [_number(row.get(name)) for row in rows if name in row] for ours, name in known.items()}
+    columns = {ours: [_number(row[name]) for row in rows if name in row] for ours, name in known.items()}
+    return {ours: [x for x in found if x is not None] for ours, found in columns.items()}
 
 
 def judge(columns: Columns) -> Verdict:
@@ -93,6 +96,8 @@ def tell(columns: Columns) -> list[str]:
 
 def _not_finite(columns: Columns) -> Verdict | None:
     for name, values in columns.items():
+        if name == "step":
+            continue
         at = next((i for i, x in enumerate(values) if not math.isfinite(x)), None)
         if at is not None:
             text = f"{name} is no finite number in line {at + 1:,}."
@@ -120,6 +125,9 @@ def _d_wins(columns: Columns) -> Verdict | None:
     real, fake = columns.get("D_real", []), columns.get("D_fake", [])
     if min(len(real), len(fake)) >= FEW and all(0 <= x <= 1 for x in (*real, *fake)):
         sure, other = _thirds(real)[1], _thirds(fake)[1]
+        if sure < VANISHED and other < VANISHED:  # some give these names to the two parts of D's loss
+            text = f"both parts of D's loss vanished ({sure:.2g} and {other:.2g})."
+            return Verdict(v.D_WINS, text, advice, {"D_real": sure, "D_fake": other}, player="D")
         if sure > SURE and other < 1 - SURE:
             text = f"D gives {sure:.3f} to real samples and {other:.3f} to made ones."
             return Verdict(v.D_WINS, text, advice, {"D_real": sure, "D_fake": other}, player="D")
@@ -170,6 +178,19 @@ def _thirds(values: Sequence[float]) -> tuple[float, float]:
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
+def _rows(text: str, file: Path) -> list[dict[str, Any]]:
+    """The lines of a log as names and values: JSON objects, a table with a head, or names and numbers in running text."""
+    if text.lstrip()[:1] == "{":
+        return _json_lines(text)
+    pairs = [dict(PAIR.findall(line)) if len(line) < LONG else {} for line in text.splitlines()]
+    if sum(len(found) > 1 for found in pairs) > len(pairs) / 2:
+        return [found for found in pairs if found]
+    try:
+        return _table(text)
+    except csv.Error as error:
+        raise Mistake(f"{file} is no table that can be read ({error}); give a CSV or JSON-lines file") from error
+
+
 def _json_lines(text: str) -> list[dict[str, Any]]:
     rows = []
     for line in text.splitlines():
@@ -208,8 +229,9 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> float | None:
+    """None where there is nothing, or a word."""
     try:
-        return float(value)
+        return None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
-        return math.nan
+        return None

@@ -163,7 +163,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     @cache
     def ends_with(name: str) -> bool:
         """Whether the referee's verdict, of that name, ends the shot; asked each round, so answered once."""
-        return run.mulligans > 0 and is_over(rundir, system, referee.verdict, referee.updates)
+        return is_over(rundir, system, referee.verdict, referee.updates, run.mulligans)
 
     def told(number: int) -> Due:
         """What is due for reasons that are no clock's."""
@@ -280,8 +280,10 @@ def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[
             rundir.forget_after(-1)
         return None
     model, state, record = checkpoint.load(newest)
-    # a mulligan may have given D augmentation since it was saved
-    model = {**{k: x for k, x in plan.system.state_dict().items() if k.startswith("augment.")}, **model}
+    since = rundir.mulligans[record.get("mulligans", 0) :]
+    if any("augment" in taken["changes"] for taken in since):  # its strength is no longer what was saved
+        model = {k: x for k, x in model.items() if not k.startswith("augment.")}
+        model |= {k: x for k, x in plan.system.state_dict().items() if k.startswith("augment.")}
     loop.progress = Progress(**state["progress"])
     look.take_up(record)
     if first:

@@ -26,9 +26,9 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     """
     taken = rundir.mulligans
     back = _round(go_back(rundir, _since(verdict, taken)))
-    changes, values = _remedy(rundir, system, verdict, updates)
+    row, changes, values = _remedy(rundir, system, verdict, updates)
     words = in_words(changes, values)
-    about = {"verdict": verdict.name, "round": round, "back": back, "changes": changes, "words": words}
+    about = {"verdict": verdict.name, "round": round, "back": back, "row": row, "changes": changes, "words": words}
     seed = (values["seed"] + SEEDS) % 2**31
     rundir.take_mulligan(about, {**changes, "seed": seed})
     text = f"mulligan {len(taken) + 1}, for {verdict.name}: back to round {back:,}, {words}"
@@ -36,23 +36,30 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     return text
 
 
-def is_over(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, float]) -> bool:
-    """Whether a shot ends with a verdict: a lost game, or one for which there is a remedy that was not tried."""
-    if verdict.name not in MENDABLE:
-        return verdict.lost
-    tried = any(taken["verdict"] == verdict.name for taken in rundir.mulligans)
-    return not tried and bool(_remedy(rundir, system, verdict, updates)[0])
+def is_over(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, float], allowed: int) -> bool:
+    """Whether a shot ends with a verdict: a lost game, or one for which there is a remedy and a mulligan left.
+
+    Args:
+        rundir: of the run.
+        system: in training.
+        verdict: the newest.
+        updates: see `Referee.updates`.
+        allowed: mulligans in all; 0: no game is ended.
+    """
+    if not allowed or verdict.name not in MENDABLE:
+        return allowed > 0 and verdict.lost
+    return len(rundir.mulligans) < allowed and bool(_remedy(rundir, system, verdict, updates)[1])
 
 
 def _remedy(
     rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, float]
-) -> tuple[Changes, Mapping[str, Any]]:
-    """(what to change, all options as they are)"""
+) -> tuple[int, Changes, Mapping[str, Any]]:
+    """(row of the table, what to change, all options as they are)"""
     config = rundir.config
     models = [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
     touched = frozenset(name for taken in rundir.mulligans for name in taken["changes"])
     situation = Situation.of(models, system.in_force, updates=updates, touched=touched)
-    tried = [taken["changes"] for taken in rundir.mulligans if taken["verdict"] == verdict.name]
+    last = max((taken["row"] for taken in rundir.mulligans if taken["verdict"] == verdict.name), default=-1)
 
     def works(changes: Changes) -> bool:
         try:
@@ -66,7 +73,7 @@ def _remedy(
             return False
         return True
 
-    return remedy(verdict.name, situation, tried, works), situation.values
+    return *remedy(verdict.name, situation, last, works), situation.values
 
 
 def surrender(rundir: RunDir, verdict: Verdict) -> str:

@@ -134,7 +134,8 @@ class RunDir:
 
     def forget_after(self, round: int) -> None:
         """Drop log lines and samples beyond `round`, which a resumed run will write again."""
-        kept = [line for line in self.read("log") if line["round"] <= round]
+        # that a number was not finite ends a log, whatever its round
+        kept = [line for line in self.read("log") if line["round"] <= round and "not_finite" not in line]
         write_whole(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
         for file in self.samples.glob("[0-9]*"):
             if int(file.stem) > round:

@@ -129,8 +129,8 @@ def hasty(h: History) -> Verdict | None:
     """Steps as long as the weights themselves, after which nothing is left to learn from."""
     for player in h.players:
         longest = max(h.column(f"update.{player}"))
-        since = h.lasting(above("distance", FAR))
-        if since and longest > HASTY:
+        since = h.lasting(above("distance", FAR), share=0.08)
+        if since and longest > HASTY and not improves(h):
             text = f"a step of {player} changed weights by {longest:.1g} of their size; samples are far from the data."
             advice = "The learning rate is far too high: what was learned is thrown away."
             return _found(h, v.DIVERGING, since, text, advice, (f"update.{player}", "distance"), player)
@@ -154,7 +154,8 @@ def diverging(h: History) -> Verdict | None:
 def runaway(h: History) -> Verdict | None:
     """A D whose logits grow without end: nothing holds its slopes."""
     for player in h.judges:
-        apart = [abs(m.signs[f"{player}.real"] - m.signs[f"{player}.fake"]) for m in h.within(0.15)]
+        both = [(m.signs.get(f"{player}.real"), m.signs.get(f"{player}.fake")) for m in h.within(0.15)]
+        apart = [abs(real - fake) for real, fake in both if real is not None and fake is not None]
         n = len(apart) // 3
         if n < 2:
             continue
@@ -169,7 +170,7 @@ def runaway(h: History) -> Verdict | None:
 
 def oscillating(h: History) -> Verdict | None:
     swings, distances = h.recent("swing", 0.15), h.recent("distance", 0.15)
-    if len(swings) < 8 or median(swings) < SWINGS or median(distances) < FAR or improves(h):
+    if len(swings) < 6 or median(swings) < SWINGS or median(distances) < FAR or improves(h):
         return None
     text = f"from one look to the next {100 * median(swings):.0f} % of the samples become something else."
     advice = "The players chase each other in a circle; smaller steps settle them."

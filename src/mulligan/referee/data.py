@@ -71,7 +71,8 @@ def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]
             "Scale the data to that range, or D knows a sample by its range alone.", ("low", "high"),
         ),
         (
-            low > least + 0.4 * width or high < most - 0.4 * width,
+            (low > least + 0.4 * width and high <= most + BEYOND * width)
+            or (high < most - 0.4 * width and low >= least - BEYOND * width),
             f"values go from {low:.3g} to {high:.3g} only, of {least:g} to {most:g} that G makes.",
             "They look as if scaled to another range; bring them to the whole of it.", ("low", "high"),
         ),

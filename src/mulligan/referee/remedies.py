@@ -148,7 +148,7 @@ def dealt_anew(s: Situation) -> Changes:
     return {}
 
 
-# --- the table: a row is tried at a time, the first that changes anything and was not tried yet; its steps together
+# --- the table: one row is tried at a time, the next that changes anything; the steps of a row together
 
 TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
     v.NOT_FINITE: ((in_fp32, calmed), (as_published,), (slower("G", "D"),), (slower("G", "D"), penalised)),
@@ -164,24 +164,26 @@ TABLE: dict[str, tuple[tuple[Step, ...], ...]] = {
 
 
 def remedy(
-    name: str, s: Situation, tried: Iterable[Changes] = (), works: Callable[[Changes], bool] = lambda changes: True
-) -> Changes:
-    """The changes that a verdict's next row asks for; none where no row is left: then the cards are dealt anew.
+    name: str, s: Situation, after: int = -1, works: Callable[[Changes], bool] = lambda changes: True
+) -> tuple[int, Changes]:
+    """(row, changes): the next row of a verdict that changes anything; (-1, {}) where none is left: then the cards are
+    dealt anew.
 
     Args:
         name: of the verdict.
         s: the options.
-        tried: changes that were made for that verdict before.
-        works: whether the system can be built with them: points are not augmented.
+        after: the row that was tried last for that verdict.
+        works: whether the system can be built with changes: points are not augmented.
     """
-    before = list(tried)
-    for row in TABLE[name]:
+    for number, row in enumerate(TABLE[name]):
+        if number <= after:
+            continue
         changes: Changes = {}
         for step in row:
             changes |= {k: x for k, x in step(s).items() if x != s.values[k]}
-        if changes and changes not in before and works(changes):
-            return changes
-    return {}
+        if changes and works(changes):
+            return number, changes
+    return -1, {}
 
 
 def in_words(changes: Changes, values: Values) -> str:
