@@ -16,8 +16,8 @@ from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.observe import auc, generate, observing
 from mulligan.quick import Quick
-from mulligan.referee.verdict import HEALTHY
 from mulligan.referee.watch import Referee
+from mulligan.retake import is_healthy
 from mulligan.rundir import FLOOR, RunDir
 from mulligan.stopping import NOISE_SAMPLES, Plateau, noise_of
 
@@ -61,10 +61,10 @@ class Look:
         """Go on from a checkpoint's record."""
         self.best = tuple(record["best"]) if record["best"] else None
         self.vital = record["vital"]
-        if self.plateau is not None and record.get("plateau"):
+        if record.get("plateau"):
             self.plateau = Plateau(**record["plateau"])
         self.looked = self.saved = record["round"]
-        self.healthy = [f"{record['round']:06d}"] if record.get("verdict", HEALTHY) == HEALTHY else []
+        self.healthy = [place.name for place in checkpoint.all_in(self.rundir.checkpoints) if is_healthy(place)][-2:]
         self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
 
     def _observe(self) -> None:
@@ -79,7 +79,7 @@ class Look:
 
     def _hear(self, fd: float) -> None:
         """Note whether FD improved, beyond what other latents of the same weights would have changed."""
-        if self.plateau is None:
+        if self.plateau is None or self.loop.progress.stage_round == 0:  # nobody has learned yet
             return
         noise = None
         if self.plateau.improves(fd):
@@ -172,12 +172,13 @@ class Look:
             "best": self.best,
             "plateau": None if self.plateau is None else self.plateau.to_json(),
             "verdict": self.referee.verdict.name,
+            "lost": self.referee.verdict.lost,
             "mulligans": len(self.rundir.mulligans),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
         saved = checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
-        if self.referee.verdict.name == HEALTHY:
+        if not self.referee.verdict.lost:
             self.healthy = [*self.healthy[-1:], name]
         checkpoint.prune(self.rundir.checkpoints, {*self.healthy, *((self.best[1],) if self.best else ())}, saved)
         self.saved = p.round

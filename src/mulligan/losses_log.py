@@ -179,7 +179,7 @@ def _thirds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _rows(text: str, file: Path) -> list[dict[str, Any]]:
-    """The lines of a log as names and values: JSON objects, a table with a head, or names and numbers in running text."""
+    """The lines of a log as names and values: JSON objects, a table with a head, or names and numbers in text."""
     if text.lstrip()[:1] == "{":
         return _json_lines(text)
     pairs = [dict(PAIR.findall(line)) if len(line) < LONG else {} for line in text.splitlines()]

@@ -53,7 +53,7 @@ class Interrupted(Exception):  # noqa: N818, it is no error
 
 
 class Lost(FloatingPointError):  # noqa: N818, a game is lost
-    """A term of a loss stopped being finite, or a weight did.
+    """The referee's verdict was a lost game, and no mulligan was left, or none could mend it.
 
     Attributes:
         run: its directory; what was saved before is whole.
@@ -103,9 +103,10 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
             try:
                 return _shot(plan, rundir, display, interrupted, resuming)
             except Defeat as defeat:
-                if rank == 0:
-                    display.say(_after(defeat, plan, rundir))
-                plan.runtime.agree(0)  # the others read what rank 0 has decided
+                again, text = _after(defeat, plan, rundir) if rank == 0 else (False, str(defeat))
+                if not plan.runtime.agree(int(again)):
+                    raise Lost(text, rundir.path) from defeat
+                display.say(text)
                 plan, resuming = anew(plan, rundir), True
 
 
@@ -117,24 +118,21 @@ class Defeat(Exception):  # noqa: N818, a game is lost
         self.verdict, self.updates, self.round = verdict, updates, round
 
 
-def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> str:
-    """Take a mulligan; what is said of it.
-
-    Raises:
-        Lost: there is none left.
-    """
-    if len(rundir.mulligans) < plan.run.mulligans:
-        return retake(rundir, plan.system, defeat.verdict, defeat.updates, defeat.round)
+def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> tuple[bool, str]:
+    """Take a mulligan if there is one left and it can mend anything: (whether it was taken, what is said of it)."""
+    if len(rundir.mulligans) < plan.run.mulligans and defeat.verdict.mends:
+        return True, retake(rundir, plan.system, defeat.verdict, defeat.updates, defeat.round)
     text = surrender(rundir, defeat.verdict)
     rundir.event("lost", text, round=defeat.round)
-    raise Lost(text, rundir.path)
+    return False, text
 
 
 def anew(plan: Plan, rundir: RunDir) -> Plan:
     """The plan of the next shot."""
     config = rundir.config
-    # a run that is gone on with may have another budget and device than it began with
-    run = Run(**config["run"]).model_copy(update={k: getattr(plan.run, k) for k in ("minutes", "rounds", "device")})
+    # a run that is gone on with may differ in these from what it began with
+    later = ("minutes", "rounds", "device", "mulligans", "stop")
+    run = Run(**config["run"]).model_copy(update={k: getattr(plan.run, k) for k in later})
     runtime = Runtime.start(run.device, run.precision)
     return Plan(config, plan.source, run, assemble(config, plan.source, run, runtime))
 
@@ -146,8 +144,6 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     shares = [stage.share for stage in build(plan.config).stages()]
     referee = Referee(system, plan.source, loop, run.model_dump())
     look = Look(rundir, system, plan.source, loop, referee)
-    if run.stop == "auto":
-        look.plateau = Plateau()
     ended = resuming and rundir.stopped_itself
     saved = _take_up(rundir, plan, look, display) if resuming else None
     weights = _start(plan) if saved is None and plan.config.get("from") else None
@@ -174,34 +170,41 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
             due |= Due.OVER
         return due
 
-    with stopping_at_nan(look, tell):
-        for number in range(len(shares)):
-            loop.seed(number)  # for networks that a stage adds
-            stage = next(stages)
-            if number < start:
-                continue
-            loop.enter(number, stage, saved=saved if number == start else None, start=weights)
-            if loop.progress.round == 0:
-                look.take(save=False)
-            budget = Budget.of(run, shares, number)
-            clock.resume()
-            while not (due := Due(runtime.agree(clock.due(budget, told(number))))) & Due.OVER:
-                if due & Due.LOST:
-                    raise Defeat(referee.verdict, referee.updates, loop.progress.round)
+    for number in range(len(shares)):
+        loop.seed(number)  # for networks that a stage adds
+        stage = next(stages)
+        if number < start:
+            continue
+        loop.enter(number, stage, saved=saved if number == start else None, start=weights)
+        if loop.progress.round == 0:
+            look.take(save=False)
+        if run.stop == "auto" and number == len(shares) - 1 and look.plateau is None:
+            look.plateau, look.best = Plateau(), None  # what an earlier stage reached was another game
+        budget = Budget.of(run, shares, number)
+        clock.resume()
+        while not (due := Due(runtime.agree(clock.due(budget, told(number))))) & Due.OVER:
+            if due & Due.LOST:
+                raise Defeat(referee.verdict, referee.updates, loop.progress.round)
+            looking = bool(due & (Due.LOOK | Due.STOP))
+            with noting_nan(look, tell):
                 # once in a while: look and save, but never a game that is lost to NaN
-                if looking := bool(due & (Due.LOOK | Due.STOP)):
+                if looking:
                     look.take()
                 # once in a while: log
                 if due & (Due.LOG | Due.LOOK | Due.STOP):
                     _tick(look, tell, at_once=looking)
-                if looking:
-                    clock.resume()
-                if due & Due.STOP:
-                    runtime.agree(0)  # no rank leaves before rank 0 has saved
-                    raise Interrupted(rundir.path)
+            if looking:
+                clock.resume()
+            if due & Due.STOP:
+                runtime.agree(0)  # no rank leaves before rank 0 has saved
+                raise Interrupted(rundir.path)
+            with noting_nan(look, tell):
                 loop.play()
+        with noting_nan(look, tell):
             look.take()
             _tick(look, tell, at_once=True)
+        if runtime.agree(int(ends_with(referee.verdict.name))):
+            raise Defeat(referee.verdict, referee.updates, loop.progress.round)
     _end(rundir, look, display)
     runtime.agree(0)  # the other ranks wait until rank 0 has saved
     return Model.load(rundir.path)
@@ -223,19 +226,19 @@ def _tell(rundir: RunDir, referee: Referee, display: Display, line: Json) -> Non
 
 
 @contextmanager
-def stopping_at_nan(look: Look, tell: Callable[[Json], None]) -> Iterator[None]:
-    """A number that is not finite ends the shot, with a line of the log that says where it came from."""
+def noting_nan(look: Look, tell: Callable[[Json], None]) -> Iterator[None]:
+    """A number that is not finite ends what is inside, with a line of the log that says where it came from.
+
+    The shot goes on until all ranks have agreed that it is over.
+    """
     try:
         yield
     except FloatingPointError as error:
-        if look.loop.runtime.rank > 0:
-            raise Lost(str(error), look.rundir.path) from error
         p, found = look.loop.progress, {name: getattr(error, name, "") for name in ("player", "term", "where")}
         line: Json = {"round": p.round, "images": p.images, "seconds": round(p.seconds, 3)}
         line["not_finite"] = {"round": p.round, "text": str(error), **found}
         look.rundir.log(**line)
         tell(line)
-        raise Defeat(look.referee.verdict, look.referee.updates, p.round) from error
 
 
 def _begin(rundir: RunDir, plan: Plan, display: Display) -> None:

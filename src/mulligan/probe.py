@@ -26,6 +26,7 @@ from mulligan.play import Plan, assemble
 SIZES = (2, 4)  # samples that are played
 KEPT = 4  # numbers beside each weight: its gradient, Adam's two and the moving average
 SPARE = 2.0  # times what is saved: backward holds gradients beside it, and layers their scratch space
+LEAST = 4  # samples in a part: what compares the samples of a batch has others to compare with
 FREE = 0.9  # of the free memory may be taken
 LEAST_ROUNDS = 2  # in a budget: with fewer there is nothing to see
 GB = 1e9
@@ -136,12 +137,18 @@ def _parts(plan: Plan, found: Cost) -> tuple[int, list[str]]:
     batch, asked, world = plan.loop.loader.batch, plan.run.micro_batches, plan.runtime.world
     if free is None:
         return asked, []
-    fits = [m for m in _divisors(batch // world) if m >= asked and found.memory(batch // world // m) <= FREE * free]
+    fits = [
+        m
+        for m in _divisors(batch // world)
+        if m >= asked
+        and (batch // world // m >= LEAST or m == asked)
+        and found.memory(batch // world // m) <= FREE * free
+    ]
     parts = plan.runtime.agree(min(fits, default=0))
-    needs = found.memory(batch // world // max(1, parts) if parts else 1) / GB
+    needs = found.memory(min(LEAST, batch // world)) / GB
     if not parts:
         raise Mistake(
-            f"--size and widths: one sample at a time needs about {needs:.1f} GB, {free / GB:.1f} are free; lower "
+            f"--size and widths: {LEAST} samples at a time need about {needs:.1f} GB, {free / GB:.1f} are free; lower "
             "--size or a width"
         )
     if parts == asked:

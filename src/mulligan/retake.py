@@ -12,7 +12,7 @@ from mulligan.config import Run
 from mulligan.game import System
 from mulligan.model import build
 from mulligan.referee.remedies import Changes, Situation, in_words, remedy
-from mulligan.referee.verdict import HEALTHY, MENDABLE, Verdict
+from mulligan.referee.verdict import MENDABLE, NOT_FINITE, Verdict
 from mulligan.rundir import RunDir
 
 SEEDS = 1_000_003  # from the data's order of one shot to that of the next
@@ -25,7 +25,7 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     The run directory is all that changes: playing on from its newest checkpoint with its options is the next shot.
     """
     taken = rundir.mulligans
-    back = _round(go_back(rundir, _since(verdict, taken)))
+    back = _round(_healthy_before(rundir, _since(verdict, taken)))
     row, changes, values = _remedy(rundir, system, verdict, updates)
     words = in_words(changes, values)
     about = {"verdict": verdict.name, "round": round, "back": back, "row": row, "changes": changes, "words": words}
@@ -33,6 +33,7 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     rundir.take_mulligan(about, {**changes, "seed": seed})
     text = f"mulligan {len(taken) + 1}, for {verdict.name}: back to round {back:,}, {words}"
     rundir.event("mulligan", text, **about)
+    forget_lost(rundir)
     return text
 
 
@@ -46,6 +47,8 @@ def is_over(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str,
         updates: see `Referee.updates`.
         allowed: mulligans in all; 0: no game is ended.
     """
+    if verdict.name == NOT_FINITE:
+        return True  # there is nothing left to play with
     if not allowed or verdict.name not in MENDABLE:
         return allowed > 0 and verdict.lost
     return len(rundir.mulligans) < allowed and bool(_remedy(rundir, system, verdict, updates)[1])
@@ -58,7 +61,12 @@ def _remedy(
     config = rundir.config
     models = [registry.load(config["system"]).Config(**config["config"]), Run(**config["run"])]
     touched = frozenset(name for taken in rundir.mulligans for name in taken["changes"])
-    situation = Situation.of(models, system.in_force, updates=updates, touched=touched)
+
+    def published(option: str) -> Any:
+        left = {k: x for k, x in config["config"].items() if k != option}
+        return build({**config, "config": left}).in_force(option)
+
+    situation = Situation.of(models, system.in_force, updates=updates, touched=touched, published=published)
     last = max((taken["row"] for taken in rundir.mulligans if taken["verdict"] == verdict.name), default=-1)
 
     def works(changes: Changes) -> bool:
@@ -79,31 +87,40 @@ def _remedy(
 def surrender(rundir: RunDir, verdict: Verdict) -> str:
     """What is said when no shot is left; what was saved of a healthy game stays, if anything was."""
     n = len(rundir.mulligans)
-    if n and _healthy_before(rundir, verdict.since) is not None:
-        go_back(rundir, verdict.since)
+    kept = _healthy_before(rundir, verdict.since)
+    if kept is not None:
+        for place in checkpoint.all_in(rundir.checkpoints):
+            if _round(place) > _round(kept):
+                checkpoint.remove(place)
     number = NUMBERS[n] if n < len(NUMBERS) else str(n)
     return f"lost after {number} mulligan{'s' * (n != 1)}: {verdict}" if n else verdict.text
 
 
-def go_back(rundir: RunDir, since: int) -> Path | None:
-    """Forget the checkpoints of a game that was being lost; the one that is left to go on from, None for none."""
-    kept = _healthy_before(rundir, since)
-    for place in checkpoint.all_in(rundir.checkpoints):
-        if _round(place) > _round(kept):
-            checkpoint.remove(place)
-    return kept
+def forget_lost(rundir: RunDir) -> None:
+    """Remove the checkpoints of shots that were lost. A run that was killed before that does so when it goes on."""
+    for number, taken in enumerate(rundir.mulligans):
+        for place in checkpoint.all_in(rundir.checkpoints):
+            if _round(place) > taken["back"] and _record(place).get("mulligans", 0) <= number:
+                checkpoint.remove(place)
 
 
 def _healthy_before(rundir: RunDir, since: int) -> Path | None:
     """The newest checkpoint of a healthy game, saved before a round."""
     before = [place for place in checkpoint.all_in(rundir.checkpoints) if _round(place) < since]
-    return next((place for place in reversed(before) if _is_healthy(place)), None)
+    return next((place for place in reversed(before) if is_healthy(place)), None)
 
 
-def _is_healthy(place: Path) -> bool:
-    if not checkpoint.is_whole(place):
-        return False
-    return bool(json.loads((place / "state.json").read_text()).get("verdict", HEALTHY) == HEALTHY)
+def is_healthy(place: Path) -> bool:
+    """Whether a checkpoint is whole, and of a game that was not being lost."""
+    return checkpoint.is_whole(place) and not _record(place).get("lost", False)
+
+
+def _record(place: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((place / "state.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return record
 
 
 def _since(verdict: Verdict, taken: list[dict[str, Any]]) -> int:

@@ -60,7 +60,7 @@ def train(
 
     Raises:
         ValueError: anything that cannot work, in one line.
-        Lost: a term of a loss stopped being finite; the message names it.
+        Lost: a lost game after the last mulligan; the message says what was wrong.
         Interrupted: Ctrl-C; the run was saved and can be resumed.
     """
     plan = prepare(system, data, command=command, progress=None if quiet else counting, **options)
@@ -96,17 +96,20 @@ def resume(
     minutes: float | None = None,
     rounds: int | None = None,
     device: str | None = None,
+    mulligans: int | None = None,
+    stop: str | None = None,
     quiet: bool = False,
 ) -> Model:
     """Go on with a run from its newest whole checkpoint; a finished one is only loaded.
 
-    Budget and device alone may differ from the first call. On the CPU, with as many threads as before, the weights
+    What is named here alone may differ from the first call. On the CPU, with as many threads as before, the weights
     are bit for bit those of a run that was never interrupted.
     """
     rundir = RunDir.open(folder)
     config = rundir.config
-    given = {"minutes": minutes, "rounds": rounds} if minutes is not None or rounds is not None else {}
-    run = Run(**{**config["run"], **given, **({"device": device} if device else {})})
+    given: dict[str, Any] = {"minutes": minutes, "rounds": rounds} if minutes is not None or rounds is not None else {}
+    given |= {k: x for k, x in (("device", device), ("mulligans", mulligans), ("stop", stop)) if x is not None}
+    run = Run(**{**config["run"], **given})
     source = reopen(config, rundir.path, None if quiet else counting)
     runtime = Runtime.start(run.device, run.precision)
     return play(Plan(config, source, run, assemble(config, source, run, runtime)), rundir, resuming=True, quiet=quiet)

@@ -15,6 +15,7 @@ from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.config import Auto, Data, Options, Run
 from mulligan.errors import Mistake
 
+LATER = ("minutes", "rounds", "device", "mulligans", "stop")  # may change when a run is gone on with
 FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no-json", "--help")
 
 
@@ -22,7 +23,9 @@ class Train(Options):
     system: str = positional("a name of `mulligan systems`, a file that defines one, or auto", "auto")
     from_: str | None = Field(default=None, description="start from the weights of this run or model")
     out: str | None = Field(default=None, description="the run directory; default: runs/SYSTEM-DATA")
-    resume: str | None = Field(default=None, description="go on with this run; minutes, rounds, device may change")
+    resume: str | None = Field(
+        default=None, description="go on with this run; minutes, rounds, device, mulligans, stop may change"
+    )
 
 
 def train(words: list[str]) -> int:
@@ -87,12 +90,12 @@ def _resume(words: list[str], folder: str) -> int:
     if options["system"] == "auto" and stored.get("auto"):
         options["system"] = stored["system"]
     for key, value in told.items():
-        if options[key] != value and key not in ("minutes", "rounds", "device"):
+        if options[key] != value and key not in LATER:
             flag = key if key == "system" else option(key)
             began = f"began with {value}" if value is not None else f"began without {flag}"
             raise Mistake(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
-    budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
-    return _played(lambda: resume(folder, **budget_), folder, options["json_"])
+    later = {k: options[k] for k in LATER}
+    return _played(lambda: resume(folder, **later), folder, options["json_"])
 
 
 def _option(words: list[str], flag: str) -> str | None:

@@ -83,7 +83,7 @@ def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]
         (
             floor - chance < SAYS * (1 - chance),
             f"of images that are alike {100 * floor:.0f} % have the same label, and {100 * chance:.0f} % is chance.",
-            "The labels do not go with the images: look whether they are in the images' order.", ("agreement floor",),
+            "If labels can be seen at a glance, look whether they are in the images' order.", ("agreement floor",),
         ),
         (
             d.get("copies", 0) > COPIES, f"{100 * d.get('copies', 0):.0f} % of the samples are copies of others.",

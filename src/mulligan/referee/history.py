@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from mulligan.rundir import FLOOR
 Json = Mapping[str, Any]
 TICKS = 4  # measurements that a finding has to last for
 LAST = 0.04  # and of the budget: a bad moment is no lost game
+ENOUGH = 3_000  # seconds, times the part: of a budget of many hours nobody waits for a part
 ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
 
 
@@ -44,6 +46,7 @@ class History:
     budget: float | None = None
     rounds: int | None = None
     moments: list[Moment] = field(default_factory=list)  # of the newest stage: another one is another game
+    longest: dict[str, float] = field(default_factory=dict)  # update by player, of them all
     stage: str | None = None
     began: float = 0.0  # images seen when the stage did
     ended: dict[str, Any] | None = None  # what was not finite
@@ -67,8 +70,10 @@ class History:
             return "not_finite" in line or "data" in line
         images = line.get("images", math.inf)
         if self.stage not in (None, line.get("stage")):
-            self.moments, self.began = [], images
+            self.moments, self.longest, self.began = [], {}, images
         self.stage = line.get("stage")
+        for player, update in _group(line, "update").items():
+            self.longest[player] = max(update, self.longest.get(player, 0.0))
         missing = tuple(line.get("missing", ()))
         self.moments.append(
             Moment(line["round"], images - self.began, line["seconds"], self._share(line), signs, missing)
@@ -107,14 +112,19 @@ class History:
         """All values from a share of the budget on."""
         return [m.signs[name] for m in self.moments if m.share >= since and name in m.signs]
 
-    def recent(self, name: str, share: float = LAST) -> list[float]:
-        """The values of the newest TICKS measurements, or of the newest part of the budget if those are more."""
-        return [m.signs[name] for m in self.within(share) if name in m.signs]
+    def recent(self, name: str, share: float = LAST, least: int = TICKS) -> list[float]:
+        """The values of the newest measurements, or of the newest part of the budget if those are more."""
+        return [m.signs[name] for m in self.within(share, least) if name in m.signs]
 
-    def within(self, share: float) -> list[Moment]:
-        """The newest TICKS measurements, or those of the newest part of the budget if they are more."""
-        n = max(TICKS, sum(m.share > self.now.share - share for m in self.moments))
-        return self.moments[-n:]
+    def within(self, share: float, least: int = TICKS) -> list[Moment]:
+        """The newest `least` measurements, or those of the newest part of the budget if they are more."""
+        begin = bisect_right(self.moments, self.now.share - min(share, ENOUGH * share / self._seconds), key=_share)
+        return self.moments[-max(least, len(self.moments) - begin) :]
+
+    @property
+    def _seconds(self) -> float:
+        """Of the whole budget, as far as can be told."""
+        return self.budget or self.now.seconds / max(self.now.share, 1e-9) or 1.0
 
     def lasting(
         self, holds: Callable[[Moment], bool], ticks: int = TICKS, share: float = LAST, rounds: int = ROUNDS
@@ -128,7 +138,8 @@ class History:
             since, count = moment, count + 1
         if since is None or count < ticks:
             return None
-        if self.now.share - since.share < share or self.now.round - since.round < rounds:
+        long = self.now.share - since.share >= share or self.now.seconds - since.seconds >= ENOUGH * share
+        if not long or self.now.round - since.round < rounds:
             return None
         return since
 
@@ -141,6 +152,10 @@ class History:
     def is_game(self) -> bool:
         """Whether somebody makes something now: not where a stage teaches a reader alone."""
         return len(self.players) != 1 or self.players[0][0] == "G"
+
+
+def _share(moment: Moment) -> float:
+    return moment.share
 
 
 def above(name: str, limit: float) -> Callable[[Moment], bool]:

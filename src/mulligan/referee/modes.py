@@ -20,12 +20,13 @@ class Modes:
         train: features (N, d).
         y: labels (N,), where there are some.
         signal: of the labels.
+        n: samples that will be looked at.
 
     Attributes:
         named: whether they are the classes.
     """
 
-    def __init__(self, train: Tensor, y: Tensor | None, signal: Signal | None) -> None:
+    def __init__(self, train: Tensor, y: Tensor | None, signal: Signal | None, n: int) -> None:
         self.train = train
         self.named = y is not None and signal is not None and 2 <= signal.n_classes <= MOST
         if self.named:
@@ -33,7 +34,7 @@ class Modes:
             self.label = y
             self.names = list(signal.names) or [str(i) for i in range(signal.n_classes)]
         else:
-            self.label = clusters(train, min(MOST, max(1, len(train) // PER_MODE)))
+            self.label = clusters(train, max(1, min(MOST, len(train) // PER_MODE, int(n / (2 * EXPECTED)))))
             self.names = [f"group {i + 1}" for i in range(int(self.label.max()) + 1)]
         self.real = self.label.bincount(minlength=len(self.names)) / len(self.label)
         self.expected = int((self.real > 0).sum())
@@ -42,11 +43,18 @@ class Modes:
         """The mode (N,) of features: that of the nearest training sample."""
         return self.label[torch.cdist(x, self.train).argmin(1)]
 
-    def of(self, x: Tensor) -> tuple[Tensor, list[str]]:
-        """(the share of samples in each mode, the names of those that have none and should)."""
-        counts = self.read(x).bincount(minlength=len(self.names))
-        gone = (counts == 0) & (self.real * len(x) >= EXPECTED)
-        return counts / len(x), [name for name, is_gone in zip(self.names, gone.tolist(), strict=True) if is_gone]
+    def missing(self, belongs: Tensor) -> list[str]:
+        """The names of the modes that none of the samples belongs to, and some should; `belongs`: see `read`."""
+        counts = belongs.bincount(minlength=len(self.names))
+        gone = (counts == 0) & (self.real * len(belongs) >= EXPECTED)
+        return [name for name, is_gone in zip(self.names, gone.tolist(), strict=True) if is_gone]
+
+    def readable(self, n: int) -> float:
+        """The share of n training samples whose nearest other one has their label."""
+        rows = torch.linspace(0, len(self.train) - 1, min(n, len(self.train))).long()
+        distance = torch.cdist(self.train[rows], self.train)
+        distance[torch.arange(len(rows)), rows] = torch.inf
+        return float((self.label[distance.argmin(1)] == self.label[rows]).float().mean())
 
     def agreement(self, x: Tensor, y: Tensor) -> float:
         """The share of samples that fall into the class that they were made for."""

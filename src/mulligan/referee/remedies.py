@@ -16,7 +16,7 @@ from mulligan.referee import verdict as v
 
 USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
 HASTY, TIMID = 1.0, 2e-4
-ODD = 4.0  # times or part of the paper's value
+ODD = 8.0  # times or part of the paper's value
 
 Values = Mapping[str, Any]
 
@@ -31,6 +31,7 @@ class Situation:
         defaults: the papers'.
         in_force: what a value that is None came to.
         updates: by player, how far a step moves a weight, over its length.
+        published: what an option of the system comes to if nobody sets it.
         touched: options that an earlier mulligan changed: they are no longer what the user said.
     """
 
@@ -38,6 +39,7 @@ class Situation:
     roles: Mapping[str, str]
     defaults: Values
     in_force: Callable[[str], Any]
+    published: Callable[[str], Any] = lambda option: None
     updates: Mapping[str, float] = field(default_factory=dict)
     touched: frozenset[str] = frozenset()
 
@@ -72,11 +74,11 @@ def as_published(s: Situation) -> Changes:
     for role in ("penalty", "n_critic", "clip", "told", "g_lr", "d_lr"):
         if (name := s.option(role)) is None or name in s.touched:
             continue
-        now, usual = s.values[name], s.defaults[name]
-        if now is None or now == usual:
-            continue
-        if usual is None or usual == 0 or now == 0 or not 1 / ODD <= now / usual <= ODD:
-            found[name] = usual
+        now, default = s.values[name], s.defaults[name]
+        usual = s.published(name) if default is None else default
+        # where the paper has no penalty, whoever set one knew why
+        if now is not None and now != default and usual and (now == 0 or not 1 / ODD <= now / usual <= ODD):
+            found[name] = default
     if (name := s.option("loss")) is not None and s.values[name] != s.defaults[name]:
         found[name] = s.defaults[name]
     return found

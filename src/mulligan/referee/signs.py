@@ -30,6 +30,7 @@ LEAST, MOST = 64, 256  # samples
 NUMBERS = 1_000_000  # of all samples, unless that were fewer than LEAST
 KNOWN = 2_000  # training samples among which neighbours are looked for
 KNOWN_NUMBERS = 200_000_000  # of those, before they are made small
+LEAST_OTHER = 8  # samples that are made for something else the second time
 Numbers = dict[str, float]
 
 
@@ -54,19 +55,20 @@ class Signs:
         train, y = self._small(source.train, known)
         self.scale = train.std(0).clamp(min=1e-6) if signal.kind == "points" else torch.ones(1)
         self.train = train / self.scale
-        held_out, labels = self._small(source.held_out, min(self.n, len(source.held_out)))
+        held_out, _ = self._small(source.held_out, min(self.n, len(source.held_out)))
         self.held_out = held_out / self.scale
-        self.modes = Modes(self.train, y, source.signals.get("y"))
+        self.modes = Modes(self.train, y, source.signals.get("y"), self.n)
         self.given = conditions(source.held_out, system.given, self.n)
         self.real = self.train[np.linspace(0, known - 1, min(self.n, known)).astype(int)]
         self.spread = max(_between(self.real, self.real), 1e-9)
         self.usual = float(nearest(self.held_out, self.train).median())
-        self.shares: Tensor | None = None
-        self.floors = self._floors(labels)
+        self.belongs: Tensor | None = None  # of each sample, its mode at the last measurement
+        self.since = loop.progress.seconds
+        self.floors = self._floors()
 
     def due(self) -> bool:
         """Whether another measurement keeps within its share of the time."""
-        return self.spent + self.cost <= SHARE * self.loop.progress.seconds
+        return self.spent + self.cost <= SHARE * (self.loop.progress.seconds - self.since)
 
     def measure(self, *, counted: bool = True) -> tuple[Numbers, list[str]]:
         """The signs, and the names of modes that no sample belongs to; `counted`: against their share of the time."""
@@ -79,8 +81,8 @@ class Signs:
             found["finite"] = float(bool(fake.isfinite().all()))
             if found["finite"]:
                 found |= self._distances(fake)
-                shares, missing = self.modes.of(fake)
-                found |= self._course(shares, missing)
+                course, missing = self._course(fake)
+                found |= course
                 found |= self._told(fake) | self.floors
         self.cost = time.perf_counter() - began
         self.spent += self.cost * counted
@@ -133,31 +135,36 @@ class Signs:
             found["nearest"] = float(nearest(fake, self.train).median()) / self.usual
         return found
 
-    def _course(self, shares: Tensor, missing: list[str]) -> Numbers:
-        """How many modes have samples, and how many samples have changed their mode since the last look."""
+    def _course(self, fake: Tensor) -> tuple[Numbers, list[str]]:
+        """How many modes have samples, how many samples changed their mode since the last time, and who is missing."""
+        belongs = self.modes.read(fake)
+        missing = self.modes.missing(belongs)
         found = {"modes": 1 - len(missing) / max(1, self.modes.expected)}
-        if self.shares is not None:
-            found["swing"] = float((shares - self.shares).abs().sum() / 2)
-        self.shares = shares
-        return found
+        if self.belongs is not None:
+            found["swing"] = float((belongs != self.belongs).float().mean())
+        self.belongs = belongs
+        return found, missing
 
     def _told(self, fake: Tensor) -> Numbers:
         """By how much samples move with what they are made for, and with the noise; and whether they are it."""
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
-        found = {"condition": _apart(fake, self._made(SEED, turned)) / self.spread}
+        other = torch.stack([(v != turned[k]).flatten(1).any(1) for k, v in self.given.items()]).any(0)
+        found: Numbers = {}
+        if int(other.sum()) >= LEAST_OTHER:
+            found["condition"] = _apart(fake[other], self._made(SEED, turned)[other]) / self.spread
         if self.system.latent(1).shape[1]:
             found["noise"] = _apart(fake, self._made(SEED + 1, self.given)) / self.spread
         if "y" in self.given and self.modes.named:
             found["agreement"] = self.modes.agreement(fake, self.given["y"])
         return found
 
-    def _floors(self, labels: Tensor | None) -> Numbers:
+    def _floors(self) -> Numbers:
         """What unseen real data would have in place of samples."""
         found = {"distance" + FLOOR: self._distances(self.held_out)["distance"]} if len(self.held_out) > 1 else {}
-        if "y" in self.given and self.modes.named and labels is not None:
-            found["agreement" + FLOOR] = self.modes.agreement(self.held_out, labels)
+        if "y" in self.given and self.modes.named:
+            found["agreement" + FLOOR] = self.modes.readable(self.n)
             found["agreement chance"] = float(self.modes.real.square().sum())
         return found
 

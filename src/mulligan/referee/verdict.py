@@ -42,6 +42,7 @@ class Verdict:
         evidence: the numbers.
         since: the round from which on it was so.
         player: whom it is about, "" where that is all.
+        mends: whether another shot can mend it; not where the data themselves are broken.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Verdict:
     evidence: dict[str, float] = field(default_factory=dict)
     since: int = 0
     player: str = ""
+    mends: bool = True
 
     @property
     def lost(self) -> bool:

@@ -13,6 +13,7 @@ from mulligan.referee.data import numbers
 from mulligan.referee.history import median
 from mulligan.referee.signs import Signs
 from mulligan.referee.verdict import Verdict
+from mulligan.runtime import most_memory
 
 Json = dict[str, Any]
 
@@ -33,6 +34,7 @@ class Referee:
         self.run, self.course = run, Course(run)
         self.waited = (loop.waited, loop.progress.seconds)
         self.measured = -1  # the round
+        self.images = loop.progress.images
 
     def take_up(self, log: list[Json]) -> None:
         """Go on from the lines of a log."""
@@ -49,8 +51,8 @@ class Referee:
         lost the game.
         """
         history = self.course.history
-        columns = {player: history.column(f"update.{player}") for player in self._newest()}
-        return {p: max(found) if max(found) > HASTY else median(found) for p, found in columns.items() if found}
+        usual = {player: median(history.column(f"update.{player}")) for player in history.longest}
+        return {p: longest if longest > HASTY else usual[p] for p, longest in history.longest.items()}
 
     def _newest(self) -> dict[str, float]:
         return {player: float(update) for player, update in self.loop.updates.items()}
@@ -70,7 +72,8 @@ class Referee:
         waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
         self.waited = (self.loop.waited, p.seconds)
         if since > 0:
-            signs["waiting"] = waited / since
+            signs["waiting"], signs["rate"] = waited / since, (p.images - self.images) / since
+        self.images, signs["memory"] = p.images, most_memory(self.loop.runtime.device) / 1e6
         updates = {k: round(x, 12) for k, x in self._newest().items()}
         return {**first, "signs": {k: round(x, 6) for k, x in signs.items()}, "missing": missing, "update": updates}
 
