@@ -177,7 +177,9 @@ class Loop:
         before = [g.clone() for g in glimpses]
         optimizer.step()
         moved = torch.stack(torch._foreach_norm(torch._foreach_sub(glimpses, before)))
-        self.updates[player] = (moved / torch.stack(torch._foreach_norm(before)).clamp(min=1e-12)).median()
+        length = torch.stack(torch._foreach_norm(before))
+        # whatever a weight that begins at 0 does is infinitely many times what it was
+        self.updates[player] = torch.where(length > 1e-6, moved / length, torch.nan).nanmedian().nan_to_num()
 
     def _backward(self, turn: Turn, number: int, play: int, micro: int) -> None:
         shard = self.runtime.rank * self.micro_batches + micro

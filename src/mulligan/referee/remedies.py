@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mulligan.referee import verdict as v
+from mulligan.referee.checks import HASTY
 
 USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
-HASTY, TIMID = 1.0, 2e-4
+TIMID = 2e-4
 ODD = 8.0  # times or part of the paper's value
 
 Values = Mapping[str, Any]
