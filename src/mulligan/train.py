@@ -74,12 +74,11 @@ def train(
     rundir = RunDir(folder)
     RunDir.check(folder)
     plan, expected = probed(plan)
-    if not quiet and plan.runtime.rank == 0:
-        for line in expected:
-            note(line)
     if plan.runtime.rank == 0:
         rundir = RunDir.create(folder, plan.config)
         write_examples(rundir.path, plan.source, plan.system)
+        for line in () if quiet else expected:
+            note(line)
     return play(plan, rundir, quiet=quiet)
 
 

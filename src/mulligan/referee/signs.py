@@ -150,7 +150,7 @@ class Signs:
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
-        other = torch.stack([(v != turned[k]).flatten(1).any(1) for k, v in self.given.items()]).any(0)
+        other = torch.stack([(v != turned[k]).reshape(self.n, -1).any(1) for k, v in self.given.items()]).any(0)
         found: Numbers = {}
         if int(other.sum()) >= LEAST_OTHER:
             found["condition"] = _apart(fake[other], self._made(SEED, turned)[other]) / self.spread
