@@ -234,7 +234,6 @@ def test_a_lost_run_that_is_gone_on_with_is_lost_again(faulty: Path, tmp_path: P
     assert len(RunDir(run).mulligans) == 1
 
 
-# fails: the line of the log that says so has the round of the checkpoint, so it is kept, and the verdict for ever
 def test_a_lost_run_that_is_gone_on_with_and_not_lost_again_is_healthy(
     faulty: Path, tmp_path: Path, mulligan: Command
 ) -> None:
@@ -371,26 +370,25 @@ def test_it_is_played_on_with_augmentation(by_heart: Path, mulligan: Command) ->
     assert "augment.p" in RunDir(by_heart).read("log")[-1]["vital"]
 
 
-# fails: p of the checkpoint, which belongs to the adaptive augmentation, takes the place of 1, and stays for ever
 def test_augmentation_from_adaptive_to_fixed_is_fixed(by_heart: Path, mulligan: Command) -> None:
     assert mulligan("train", "--resume", by_heart, "--rounds", 6).status == 0
-    RunDir(by_heart).take_mulligan({}, {"augment": "fixed"})
+    about = {"verdict": v.MEMORY, "back": 6, "row": 0, "changes": {"augment": "fixed"}}
+    RunDir(by_heart).take_mulligan(about, {"augment": "fixed"})
     assert mulligan("train", "--resume", by_heart, "--rounds", 7).status == 0
     assert float(newest(by_heart)[0]["augment.p"]) == 1
 
 
 def test_data_known_by_heart_are_worth_one_mulligan_and_no_lost_game(by_heart: Path, picture_run: Path) -> None:
     system, memory = Model.load(picture_run).system, Verdict(v.MEMORY)
-    assert is_over(RunDir(picture_run), system, memory, {})
-    assert not is_over(RunDir(by_heart), system, memory, {})
+    assert is_over(RunDir(picture_run), system, memory, {}, 3)
+    assert not is_over(RunDir(by_heart), system, memory, {}, 3)
 
 
-# fails: the game ends as lost where it should be played on
 def test_data_known_by_heart_when_no_mulligan_is_left_are_played_on(picture_run: Path, tmp_path: Path) -> None:
     run = RunDir(shutil.copytree(picture_run, tmp_path / "run"))
     for _ in range(Run().mulligans):
-        run.take_mulligan({"verdict": v.STALLED, "changes": {}, "back": 0}, {})
-    assert not is_over(run, Model.load(run.path).system, Verdict(v.MEMORY), {})
+        run.take_mulligan({"verdict": v.STALLED, "row": -1, "changes": {}, "back": 0}, {})
+    assert not is_over(run, Model.load(run.path).system, Verdict(v.MEMORY), {}, Run().mulligans)
 
 
 # --- healthy games ------------------------------------------------------------------------------------------

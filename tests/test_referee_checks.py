@@ -179,7 +179,6 @@ def test_a_bad_moment_is_no_alarm(name: str, bad: int, of: int) -> None:
     assert names(lines(signs, lambda i: 0 <= i - 2 * of // 3 < bad, of)) == []
 
 
-# fails: the longest step of the whole history counts, and a game that is still on its way is far from the data
 def test_one_long_step_in_the_beginning_is_no_lost_game() -> None:
     log = lines({})
     log[0]["update"]["D"] = 10.0
@@ -236,7 +235,6 @@ GOOD: Json = {
 }  # fmt: skip
 RULES: list[tuple[Json, str]] = [
     ({"finite": 0.0}, "finite"),
-    # fails: "values go from 0 to 255 only, of -1 to 1" is told as well, and contradicts it
     ({"low": 0.0, "high": 255.0}, "0 to 255"),
     ({"low": 0.0}, "scaled to another range"),
     ({"high": 0.0}, "scaled to another range"),

@@ -287,31 +287,30 @@ def test_clusters_that_are_apart_are_found() -> None:
 
 def test_without_labels_the_modes_are_clusters() -> None:
     x, y = blobs(5)
-    modes = Modes(x, None, None)
+    modes = Modes(x, None, None, 256)
     assert (modes.named, modes.expected) == (False, 5)
-    shares, missing = modes.of(x[y < 3])
-    assert shares.sum() == pytest.approx(1)
+    missing = modes.missing(modes.read(x[y < 3]))
     assert len(missing) == 2
     assert set(missing) < {f"group {i}" for i in range(1, 6)}
 
 
 def test_more_classes_than_can_be_told_are_clusters() -> None:
     x, y = blobs(4)
-    assert Modes(x, y, Signal("label", (), (0, 3))).named
-    assert not Modes(x, y, Signal("label", (), (0, 99))).named
+    assert Modes(x, y, Signal("label", (), (0, 3)), 256).named
+    assert not Modes(x, y, Signal("label", (), (0, 99)), 256).named
 
 
 def test_of_a_rare_class_nothing_is_no_news() -> None:
     """One in a hundred: that none is among 60 samples says nothing."""
     x, y = torch.cat([torch.zeros(99, 2), torch.ones(1, 2)]), torch.arange(100) // 99
-    modes = Modes(x, y, Signal("label", (), (0, 1), names=("many", "one")))
-    assert modes.of(torch.zeros(60, 2))[1] == []
-    assert modes.of(torch.ones(60, 2))[1] == ["many"]
+    modes = Modes(x, y, Signal("label", (), (0, 1), names=("many", "one")), 256)
+    assert modes.missing(modes.read(torch.zeros(60, 2))) == []
+    assert modes.missing(modes.read(torch.ones(60, 2))) == ["many"]
 
 
 def test_agreement_is_the_share_that_is_of_the_class_it_was_made_for() -> None:
     x, y = blobs(4)
-    modes = Modes(x, y, Signal("label", (), (0, 3)))
+    modes = Modes(x, y, Signal("label", (), (0, 3)), 256)
     assert modes.agreement(x, y) == 1
     assert modes.agreement(x, (y + (y > 1).long()) % 4) == 0.5
 

@@ -123,13 +123,14 @@ def _diverging(columns: Columns) -> Verdict | None:
 def _d_wins(columns: Columns) -> Verdict | None:
     advice = "G learns nothing from a judge who is never in doubt; slow D down, or penalise its gradients."
     real, fake = columns.get("D_real", []), columns.get("D_fake", [])
-    if min(len(real), len(fake)) >= FEW and all(0 <= x <= 1 for x in (*real, *fake)):
+    if min(len(real), len(fake)) >= FEW:
         sure, other = _thirds(real)[1], _thirds(fake)[1]
-        if sure < VANISHED and other < VANISHED:  # some give these names to the two parts of D's loss
+        text = ""
+        if 0 <= sure < VANISHED and 0 <= other < VANISHED:  # some give these names to the two parts of D's loss
             text = f"both parts of D's loss vanished ({sure:.2g} and {other:.2g})."
-            return Verdict(v.D_WINS, text, advice, {"D_real": sure, "D_fake": other}, player="D")
-        if sure > SURE and other < 1 - SURE:
+        elif sure > SURE and other < 1 - SURE and all(0 <= x <= 1 for x in (*real, *fake)):
             text = f"D gives {sure:.3f} to real samples and {other:.3f} to made ones."
+        if text:
             return Verdict(v.D_WINS, text, advice, {"D_real": sure, "D_fake": other}, player="D")
     d, g = columns.get("D", []), columns.get("G", [])
     if len(d) < FEW or min(d) < 0:  # a loss below 0 is a critic's

@@ -33,6 +33,7 @@ RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and 
 SWINGS = 0.7  # of the samples in another mode at the next look
 WAITS = 0.5  # of the time
 LATE = 0.2  # of the budget: what has been so from the beginning may begin as late as that
+ALIKE = 0.8  # of the first distance: nothing was gained
 YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
 
 
@@ -136,8 +137,8 @@ def hasty(h: History) -> Verdict | None:
     """Steps as long as the weights themselves, after which nothing is left to learn from."""
     for player in h.players:
         longest = h.longest[player]
-        since = h.lasting(above("distance", FAR), share=0.08)
-        if since and longest > HASTY and not improves(h):
+        since = h.lasting(above("distance", FAR), share=0.12)
+        if since and longest > HASTY and h.get("distance") > ALIKE * h.started:
             text = f"a step of {player} changed weights by {longest:.1g} of their size; samples are far from the data."
             advice = "The learning rate is far too high: what was learned is thrown away."
             return _found(h, v.DIVERGING, since, text, advice, (f"update.{player}", "distance"), player)
