@@ -172,3 +172,14 @@ def test_a_run_that_ended_by_itself_is_finished(tmp_path: Path, mulligan: Comman
     assert answer.status == 0
     assert "is finished" in answer.err
     assert tree(run / "checkpoints") == before
+
+
+def test_an_earlier_stage_ends_nothing(tmp_path: Path, mulligan: Command, pictures: Path) -> None:
+    """Of a system in stages the last is judged alone, however flat FD was before it."""
+    run = tmp_path / "run"
+    words = ("--data", pictures, "--width", 4, "--batch", 4, "--group", 4, "--z-dim", 4, "--look-every", 1)
+    assert mulligan("train", "progan", *words, "--rounds", 60, "--stop", "auto", *FLAT[:4], "--out", run).status == 0
+    log = RunDir(run).read("log")
+    last = [line["round"] for line in log if line["stage"] == log[-1]["stage"]]
+    assert log[-1]["stage"].startswith("16 px")
+    assert len(last) > LOOKS
