@@ -21,7 +21,7 @@ from mulligan.play import Interrupted
 from mulligan.referee import verdict as v
 from mulligan.referee.verdict import Verdict
 from mulligan.report import write_report
-from mulligan.retake import SEEDS, is_over, retake
+from mulligan.retake import SEEDS, is_over, retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.train import resume, train
 
@@ -207,6 +207,20 @@ def test_a_game_that_is_always_lost_ends_after_three(faulty: Path, tmp_path: Pat
     story = mulligan("diagnose", run).out
     assert story.count("ulligan") == 4
     assert "lost after three mulligans" in story
+
+
+def test_of_all_shots_the_lowest_fd_is_kept(picture_run: Path, tmp_path: Path) -> None:
+    """Though the shots after it begin anew, and come nowhere."""
+    run = RunDir(shutil.copytree(picture_run, tmp_path / "run"))
+    fds = {name: checkpoint.load(run.checkpoints / name)[2]["vital"]["FD"] for name in saved(run.path)}
+    assert len(fds) == 2
+    stalled = Verdict(v.STALLED, since=1)
+    retake(run, Model.load(run.path).system, stalled, {}, 4)
+    assert saved(run.path) == []
+    said = surrender(run, stalled)
+    assert said.startswith("lost after one mulligan: stalled")
+    assert saved(run.path) == [min(fds, key=lambda name: fds[name])]
+    assert Model.load(run.path).generate(2)["x"].isfinite().all()
 
 
 def test_one_mulligan_is_one(faulty: Path, tmp_path: Path, mulligan: Command) -> None:

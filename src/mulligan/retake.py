@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mulligan.referee.remedies import Changes, Situation, in_words, remedy
 from mulligan.referee.verdict import MENDABLE, NOT_FINITE, Verdict
 from mulligan.rundir import RunDir
 
+ASIDE = "best-of-lost"  # beside the checkpoints
 SEEDS = 1_000_003  # from the data's order of one shot to that of the next
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 
@@ -33,6 +35,7 @@ def retake(rundir: RunDir, system: System, verdict: Verdict, updates: dict[str, 
     rundir.take_mulligan(about, {**changes, "seed": seed})
     text = f"mulligan {len(taken) + 1}, for {verdict.name}: back to round {back:,}, {words}"
     rundir.event("mulligan", text, **about)
+    _set_aside(rundir, back)
     forget_lost(rundir)
     return text
 
@@ -85,9 +88,14 @@ def _remedy(
 
 
 def surrender(rundir: RunDir, verdict: Verdict) -> str:
-    """What is said when no shot is left; what was saved of a healthy game stays, if anything was."""
+    """What is said when no shot is left. What stays is sound if anything is; of all shots that with the lowest FD."""
     n = len(rundir.mulligans)
     kept = _healthy_before(rundir, verdict.since)
+    aside = rundir.path / ASIDE
+    if aside.is_dir() and _fd(aside) < (_fd(kept) if kept is not None else math.inf):
+        kept = rundir.checkpoints / f"{_record(aside)['round']:06d}"
+        checkpoint.remove(kept)
+        aside.rename(kept)
     if kept is not None:
         for place in checkpoint.all_in(rundir.checkpoints):
             if _round(place) > _round(kept):
@@ -102,6 +110,21 @@ def forget_lost(rundir: RunDir) -> None:
         for place in checkpoint.all_in(rundir.checkpoints):
             if _round(place) > taken["back"] and _record(place).get("mulligans", 0) <= number:
                 checkpoint.remove(place)
+
+
+def _set_aside(rundir: RunDir, back: int) -> None:
+    """Keep the checkpoint with the lowest FD of a shot that was lost; no other shot may come so far."""
+    lost = [place for place in checkpoint.all_in(rundir.checkpoints) if _round(place) > back and is_healthy(place)]
+    best, aside = min(lost, key=_fd, default=None), rundir.path / ASIDE
+    if best is not None and (not aside.is_dir() or _fd(best) < _fd(aside)):
+        checkpoint.remove(aside)
+        best.rename(aside)
+
+
+def _fd(place: Path) -> float:
+    """Of a checkpoint; infinite where it was not measured."""
+    found = _record(place).get("vital", {}).get("FD")
+    return math.inf if found is None else float(found)
 
 
 def _healthy_before(rundir: RunDir, since: int) -> Path | None:
