@@ -178,7 +178,6 @@ def test_lines_without_a_loss_are_passed_over(tmp_path: Path, mulligan: Command)
     assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.HEALTHY
 
 
-# fails: an empty cell is taken for a number that is not finite
 def test_empty_cells_are_passed_over(tmp_path: Path, mulligan: Command) -> None:
     """As Lightning's CSVLogger writes what is logged at different steps."""
     file = tmp_path / "metrics.csv"
@@ -188,7 +187,6 @@ def test_empty_cells_are_passed_over(tmp_path: Path, mulligan: Command) -> None:
     assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.HEALTHY
 
 
-# fails: a step is judged as if it were a loss
 def test_a_step_that_is_no_number_is_no_lost_game(tmp_path: Path, mulligan: Command) -> None:
     file = tmp_path / "log.csv"
     rows = zip(around(1.0), around(0.9, 1), strict=True)

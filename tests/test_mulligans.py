@@ -15,6 +15,7 @@ import torch
 from conftest import Answer, Command, differences, newest, tree
 from mulligan import checkpoint, play
 from mulligan.config import Run
+from mulligan.loader import Loader, Position
 from mulligan.loop import Loop
 from mulligan.model import Model
 from mulligan.play import Interrupted
@@ -221,6 +222,24 @@ def test_of_all_shots_the_lowest_fd_is_kept(picture_run: Path, tmp_path: Path) -
     assert said.startswith("lost after one mulligan: stalled")
     assert saved(run.path) == [min(fds, key=lambda name: fds[name])]
     assert Model.load(run.path).generate(2)["x"].isfinite().all()
+
+
+def test_a_nan_that_lies_in_the_data_is_mended_by_no_mulligan(
+    faulty: Path, tmp_path: Path, mulligan: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data were read, and are damaged by the fifth round."""
+    run, whole = tmp_path / "run", Loader.at
+
+    def damaged(loader: Loader, p: Position) -> dict[str, torch.Tensor]:
+        return {k: x * (torch.nan if p.round >= 4 else 1.0) for k, x in whole(loader, p).items()}
+
+    monkeypatch.setattr(Loader, "at", damaged)
+    said = lost(mulligan("train", faulty, "--at", 10_000, *WORDS, "--out", run))
+    assert "first not finite: the data" in said
+    assert "mulligans" not in said.split("mulligan diagnose")[0]
+    assert RunDir(run).mulligans == []
+    assert saved(run), "what was healthy is kept"
+    assert mulligan("diagnose", run).out.splitlines()[0] == f"{run}: not finite"
 
 
 def test_one_mulligan_is_one(faulty: Path, tmp_path: Path, mulligan: Command) -> None:

@@ -120,6 +120,12 @@ def test_a_finding_comes_while_there_is_time_for_a_mulligan(name: str) -> None:
     assert verdict in names(lines(signs)[: LINES * 3 // 4])
 
 
+def test_a_d_that_takes_made_samples_for_real_ones_has_lost_too() -> None:
+    found = judge(History.of(lines({**LOST, "D.auc": 0.1, "D.auc_train": 0.1}), RUN))
+    assert (found.name, found.player) == (v.G_WINS, "D")
+    assert "90 % of cases" in found.text
+
+
 def test_half_of_the_classes_are_named() -> None:
     found = judge(History.of(lines(CASES["partial_collapse"][0]), RUN))
     assert "8 kinds" in found.text
@@ -146,6 +152,7 @@ def test_a_number_that_is_not_finite_is_the_verdict_at_once(where: str) -> None:
     assert (found.name, found.player, found.since, found.lost) == (v.NOT_FINITE, "G", 77, True)
     assert found.text == f"{text}."
     assert ("Your data" in found.advice) == where.startswith("the data")
+    assert found.mends != where.startswith("the data")
     assert Course(RUN, log[-1:]).verdict == found, "also of a game that was never measured"
 
 

@@ -14,7 +14,8 @@ from mulligan.config import Config, Run, role
 from mulligan.game import System
 from mulligan.referee import remedies as r
 from mulligan.referee import verdict as v
-from mulligan.referee.remedies import HASTY, TABLE, TIMID, USUAL, Changes, Situation, Step, in_words, remedy
+from mulligan.referee.checks import HASTY
+from mulligan.referee.remedies import TABLE, TIMID, USUAL, Changes, Situation, Step, in_words, remedy
 
 every_verdict = pytest.mark.parametrize("verdict", TABLE)
 
@@ -102,6 +103,26 @@ def test_a_system_without_an_option_is_passed_over() -> None:
         assert step(s) == {}
     assert s.option("penalty") is None
     assert s.value("penalty") is None
+
+
+class OfTheData(Paper):
+    """A penalty that, left alone, is the data's own."""
+
+    gamma: float | None = Field(default=None, ge=0, json_schema_extra=role("penalty"))
+
+
+@pytest.mark.parametrize(
+    ("gamma", "came_to", "changes"),
+    [
+        (None, 3.0, {}), (6.0, 3.0, {}), (1000.0, 3.0, {"gamma": None}), (0.01, 3.0, {"gamma": None}),
+        (0.0, 3.0, {"gamma": None}), (1000.0, 0.0, {}), (1000.0, None, {}),
+    ],
+)  # fmt: skip
+def test_what_is_far_from_what_the_data_would_say_is_left_to_them(
+    gamma: float | None, came_to: float | None, changes: Changes
+) -> None:
+    models = [OfTheData(gamma=gamma), Run()]
+    assert r.as_published(Situation.of(models, lambda name: came_to, published={"gamma": came_to}.get)) == changes
 
 
 def test_hasty_and_timid_leave_room_for_what_is_usual() -> None:

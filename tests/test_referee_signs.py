@@ -155,6 +155,16 @@ def test_swing_is_the_share_of_samples_in_another_mode() -> None:
     assert wanders.measure()[0]["swing"] == 1
 
 
+def test_samples_that_trade_places_swing_although_the_shares_stay() -> None:
+    """Sample by sample: half of them are north and half are east, before and after."""
+    turn = [0]
+    trades = signs_of(lambda z, y: TRAIN["x"][((z[:, 0] > 0.5).long() + turn[0]) % 2])
+    trades.measure()
+    turn[0] = 1
+    found, missing = trades.measure()
+    assert (found["swing"], missing) == (1, ["south", "west"])
+
+
 def test_the_same_latents_at_each_tick() -> None:
     signs = signs_of(ask=lambda x: x.mean((1, 2, 3)), given=("y",))
     first, _ = signs.measure()
