@@ -12,9 +12,9 @@ from torch import Tensor
 
 from frechet import Distance
 from mulligan.data.source import Source, evenly
-from mulligan.look import generate
 from mulligan.metrics.agreement import diversity_ratio
 from mulligan.metrics.features import Digits, to_8_bit
+from mulligan.observe import generate
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from runner import Contestant, Metrics
 

@@ -19,9 +19,9 @@ from torch import Tensor
 import chart
 from mulligan import tuned
 from mulligan.data.source import Source, evenly
-from mulligan.look import generate
 from mulligan.metrics.features import to_8_bit
 from mulligan.metrics.nearest_neighbour import one_nn_error
+from mulligan.observe import generate
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from runner import Case, Contestant, Json, Metrics, Question, find, main
 

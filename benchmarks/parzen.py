@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mulligan import tuned
 from mulligan.data.source import Source, Split
-from mulligan.look import generate
 from mulligan.metrics.parzen import VALIDATION, parzen
+from mulligan.observe import generate
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from mulligan.data import open_source
 from mulligan.data.source import Source, Split, evenly
 from mulligan.data.tasks.tag_vectors import tag_vectors
-from mulligan.look import generate
 from mulligan.networks.mlp import mlp
+from mulligan.observe import generate
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from runner import Case, Chart, Contestant, Json, Metrics, Question, find, main
 

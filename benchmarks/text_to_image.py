@@ -26,10 +26,10 @@ from mulligan.data.source import Source, conditions
 from mulligan.data.words import sentence
 from mulligan.evaluate import real_samples, trivial_samples
 from mulligan.loader import Loader, Position
-from mulligan.look import generate
 from mulligan.metrics import tags
 from mulligan.metrics.agreement import share_shown, tags_read
 from mulligan.metrics.features import Characters
+from mulligan.observe import generate
 from mulligan.race import AT_ONCE, SAMPLE_SEED
 from mulligan.sheet import sheet, tile
 from mulligan.systems.gan_cls import GANCLS, Config

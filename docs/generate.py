@@ -40,6 +40,7 @@ VERBS: dict[str, dict[str, list[type[BaseModel]]]] = {
     "arithmetic": {"options": [cli.latent.Arithmetic]},
     "mix": {"options": [cli.latent.Mix]},
     "evaluate": {"options": [cli.evaluate.Evaluate]},
+    "diagnose": {"options": [cli.diagnose.Diagnose]},
     "compare": {"options": [cli.evaluate.Compare]},
     "progress": {"options": [cli.progress.Progress]},
 }

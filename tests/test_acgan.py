@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from conftest import Command, Memory, tiny_loop, tiny_system, told
 from mulligan import losses
-from mulligan.look import observing
+from mulligan.observe import observing
 from mulligan.rundir import RunDir
 from mulligan.samples import read_provenance
 from mulligan.systems.acgan import misnaming

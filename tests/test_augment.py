@@ -9,7 +9,7 @@ from torch import Tensor
 from conftest import CASES, Command, bare_loop, differences, entered, everything, tiny_loop, tiny_system, told
 from mulligan import augment, checkpoint
 from mulligan.augment import LIMIT, SPEED, Augment
-from mulligan.look import observing
+from mulligan.observe import observing
 
 ALL = torch.ones(6, 1, 1, 1)
 NONE = torch.zeros(6, 1, 1, 1)

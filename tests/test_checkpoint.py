@@ -198,9 +198,9 @@ def test_prune_keeps_the_newest_two_and_the_best(tmp_path: Path) -> None:
     for n in (10, 20, 30, 40, 50):
         write(tmp_path, n)
     (tmp_path / ".000060.123").mkdir()  # a killed process left it
-    checkpoint.prune(tmp_path, "000020")
+    checkpoint.prune(tmp_path, ["000020"])
     assert sorted(os.listdir(tmp_path)) == ["000020", "000040", "000050"]
-    checkpoint.prune(tmp_path, None)
+    checkpoint.prune(tmp_path, [])
     assert sorted(os.listdir(tmp_path)) == ["000040", "000050"]
 
 
@@ -209,7 +209,7 @@ def test_prune_reads_not_again_what_was_just_saved(tmp_path: Path, monkeypatch: 
     read: list[str] = []
     sha256 = checkpoint.sha256
     monkeypatch.setattr(checkpoint, "sha256", lambda file: read.append(file.parent.name) or sha256(file))
-    checkpoint.prune(tmp_path, None, saved)
+    checkpoint.prune(tmp_path, [], saved)
     assert set(read) == {"000020"}
     assert sorted(os.listdir(tmp_path)) == ["000020", "000030"]
 

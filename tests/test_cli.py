@@ -375,7 +375,7 @@ def test_a_runs_own_command_with_resume_is_that_run(
 def test_a_full_disk_while_training(small_disk: Path, tmp_path: Path, mulligan: Command) -> None:
     """The run stops with one line; what was saved before is whole, and it goes on once there is room."""
     run = small_disk / "run"
-    words = ("--data", "ring", "--look-every", 2, "--batch", 8, "--g-width", 160, "--d-width", 32)
+    words = ("--data", "ring", "--look-every", 2, "--batch", 8, "--g-width", 144, "--d-width", 32)
     answer = mulligan("train", "gan", "--rounds", 4, "--out", run, *words)
     assert answer.status == 0, answer.err
     whole = newest(run / "checkpoints")[0]

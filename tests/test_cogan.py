@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from conftest import Command, draw_pictures, tiny_loop, tiny_system, tree
 from mulligan.game import parameters
-from mulligan.look import observing
+from mulligan.observe import observing
 from mulligan.rundir import RunDir
 
 TINY = ("--batch", "8", "--z-dim", "4", "--g-width", "4", "--d-width", "4", "--d-hidden", "4")

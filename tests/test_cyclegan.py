@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from conftest import FP32, Command, bare_loop, differences, draw_pictures, entered, everything, tiny_loop, tiny_system
 from mulligan import registry
 from mulligan.layers.pool import Pool
-from mulligan.look import observing
 from mulligan.model import Model
+from mulligan.observe import observing
 from mulligan.pictures import side_by_side
 from mulligan.rundir import RunDir
 from mulligan.signals import Signal

@@ -18,7 +18,7 @@ LAYERS = [
     {"networks"},
     {"fused", "game"},
     {"data", "metrics", "rundir", "plot", "charts", "arrays", "pictures", "samples", "video"},
-    {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "referee"},
+    {"checkpoint", "loader", "average", "runtime", "loop", "clock", "display", "observe", "finite", "referee"},
     {
         "figure",
         "evaluate",
@@ -49,8 +49,13 @@ LAYERS = [
         "history",
         "inputs",
         "apply",
+        "play",
+        "retake",
+        "probe",
+        "stopping",
+        "story",
     },
-    {"train", "report", "export", "options", "progress"},
+    {"train", "report", "export", "options", "progress", "losses_log"},
     {"cli", "serve", "__main__"},
 ]
 

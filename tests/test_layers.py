@@ -17,7 +17,7 @@ from mulligan.layers.modulated import EPSILON, ModulatedConv2d
 from mulligan.layers.pixelnorm import pixel_norm
 from mulligan.layers.sizes import first_map, square
 from mulligan.layers.spectral import SpectralNorm, spectral_norm
-from mulligan.look import observing
+from mulligan.observe import observing
 
 
 def sigmas(network: nn.Module) -> list[float]:

@@ -10,8 +10,8 @@ from torch import nn
 
 from conftest import FP32, bare_loop, clone, differences, each_system, entered, everything, tiny_loop, tiny_system
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn
-from mulligan.look import observing
 from mulligan.loop import MEASURE_EVERY
+from mulligan.observe import observing
 from mulligan.runtime import Runtime, _device
 from test_game import POINTS, Growing, Two
 

@@ -12,9 +12,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 import conftest
 from conftest import bare_loop, clone, differences, everything, newest, rows, tiny_system
 from mulligan import checkpoint
-from mulligan.look import observing
 from mulligan.loop import Loop, Saved
 from mulligan.model import Model
+from mulligan.observe import observing
 from mulligan.systems.progan import Discriminator, Generator, width_at
 from mulligan.train import resume, train
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from conftest import Command, Memory, signals_of, tiny_loop, tiny_system, told
 from mulligan import losses
 from mulligan.layers.conditional_norm import Chain, ConditionalNorm
-from mulligan.look import observing
+from mulligan.observe import observing
 
 TINY = ("--batch", "8", "--z-dim", "4", "--g-width", "4", "--d-width", "4", "--n-dis", "1", "--network", "plain")
 KEYS = ("y", "tags")

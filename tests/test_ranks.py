@@ -15,6 +15,7 @@ import torch
 from conftest import CASES, FP32, TINY_GAN, bare_loop, entered, processes, tiny_system
 from mulligan import checkpoint
 from mulligan.runtime import Runtime
+from test_mulligans import SYSTEM
 
 ROUNDS = 4
 EQUAL = [case for case in CASES if case[0] in ("dcgan", "gan", "r3gan")]
@@ -116,3 +117,19 @@ def test_torchrun_plays_the_same_command(tmp_path: Path) -> None:
     assert kinds.count("resume") == 1
     assert checkpoint.newest(run / "checkpoints")[0] == run / "checkpoints" / "000012"
     assert "2 ranks" in json.loads((run / "config.json").read_text())["machine"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("once", [True, False])
+def test_ranks_agree_on_a_game_that_is_lost(tmp_path: Path, once: bool) -> None:
+    """Rank 0 alone sees a NaN: both go back, or both end, and neither waits for the other."""
+    file, run = tmp_path / "faulty.py", tmp_path / "run"
+    file.write_text(SYSTEM)
+    words = ["--data", "ring", "--precision", "fp32", "--rounds", "12", "--look-every", "3"]
+    done = torchrun("train", file, *words, *(["--once"] if once else []), "--out", run)
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    taken = [event for event in events if event["kind"] == "mulligan"]
+    assert [event["verdict"] for event in taken] == ["not finite"] * (1 if once else 3)
+    assert (done.returncode == 0) == once, done.stderr
+    assert events[-1]["kind"] == ("finish" if once else "lost")

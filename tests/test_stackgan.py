@@ -16,9 +16,9 @@ import conftest
 from conftest import Command, clone, differences, everything, newest, samples_of, signals_of, tiny_system, told
 from mulligan import checkpoint, losses
 from mulligan.data import characters
-from mulligan.look import observing
 from mulligan.loop import Loop, Saved
 from mulligan.model import Model
+from mulligan.observe import observing
 from mulligan.signals import Signal
 from mulligan.systems.stackgan import Config, Refiner, StackGAN, enlarged
 from mulligan.train import resume, train

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from conftest import bare_loop, entered, rows, tiny_loop, tiny_system
 from mulligan.game import Turn
-from mulligan.look import observing
+from mulligan.observe import observing
 from mulligan.penalties import gradient_penalty
 from mulligan.systems.stylegan2 import W_DECAY, Mapping, StyledConv, lazy, map_widths
 

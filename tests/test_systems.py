@@ -25,7 +25,7 @@ from conftest import (
 from mulligan import catalog, checkpoint, registry
 from mulligan.config import Data, Run
 from mulligan.game import parameters
-from mulligan.look import observing
+from mulligan.observe import observing
 
 EXACT_RESUME = 3
 

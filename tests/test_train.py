@@ -19,7 +19,8 @@ from mulligan.clock import Budget, Clock, Due
 from mulligan.config import Run
 from mulligan.loop import Loop, Progress
 from mulligan.model import Model
-from mulligan.train import Interrupted, first_half, resume, train
+from mulligan.play import Interrupted, first_half
+from mulligan.train import resume, train
 
 GAN: dict[str, Any] = {"batch": 8, "g_width": 8, "d_width": 8, "quiet": True}
 
@@ -250,11 +251,11 @@ def test_looks_do_not_count_as_training() -> None:
     progress = Progress()
     clock = Clock(progress, Run(minutes=1))
     clock.last -= 2.0  # two seconds passed
-    assert clock.due(Budget(None, 60.0), stop=False) & Due.LOG == Due.NOTHING  # round 0 has no terms
+    assert clock.due(Budget(None, 60.0), Due.NOTHING) & Due.LOG == Due.NOTHING  # round 0 has no terms
     assert progress.seconds == pytest.approx(2, abs=0.5)
     clock.last -= 30.0
     clock.resume()
-    clock.due(Budget(None, 60.0), stop=False)
+    clock.due(Budget(None, 60.0), Due.NOTHING)
     assert progress.seconds == pytest.approx(2, abs=0.5)
 
 
@@ -262,11 +263,11 @@ def test_what_is_due() -> None:
     progress = Progress(round=6)
     clock = Clock(progress, Run(rounds=10, look_every=3))
     clock.looked_round = 3
-    due = clock.due(Budget(10, None), stop=False)
+    due = clock.due(Budget(10, None), Due.NOTHING)
     assert due & Due.LOOK
     assert not due & (Due.OVER | Due.STOP)
-    assert clock.due(Budget(10, None), stop=True) & Due.STOP
-    assert clock.due(Budget(6, None), stop=False) & Due.OVER
+    assert clock.due(Budget(10, None), Due.STOP) & Due.STOP
+    assert clock.due(Budget(6, None), Due.NOTHING) & Due.OVER
 
 
 # --- stages -------------------------------------------------------------------------------------------------

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from mulligan.evaluate import evaluate as evaluate
     from mulligan.mixing import mix as mix
     from mulligan.model import load as load
+    from mulligan.play import Interrupted as Interrupted
     from mulligan.project import project as project
-    from mulligan.train import Interrupted as Interrupted
     from mulligan.train import resume as resume
     from mulligan.train import train as train
 
 
 def __getattr__(name: str) -> Any:
-    homes = {"load": "mulligan.model", "mix": "mulligan.mixing"}
+    homes = {"load": "mulligan.model", "mix": "mulligan.mixing", "Interrupted": "mulligan.play"}
     homes |= {verb: f"mulligan.{verb}" for verb in ("apply", "arithmetic", "edit", "evaluate", "project")}
-    homes |= dict.fromkeys(("train", "resume", "Interrupted"), "mulligan.train")
+    homes |= dict.fromkeys(("train", "resume"), "mulligan.train")
     if name not in homes:
         raise AttributeError(f"module 'mulligan' has no attribute {name!r}")
     return getattr(importlib.import_module(homes[name]), name)

@@ -147,20 +147,24 @@ def all_in(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("[0-9]*") if p.is_dir()), key=lambda p: int(p.name))
 
 
-def prune(folder: Path, best: str | None, saved: Path | None = None) -> None:
-    """Keep the newest two that are whole, and the best; remove what a killed process left half-written.
+def remove(checkpoint: Path) -> None:
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def prune(folder: Path, best: Iterable[str], saved: Path | None = None) -> None:
+    """Keep the newest two that are whole, and those that are named; remove what a killed process left half-written.
 
     Args:
         folder: the run's `checkpoints`.
-        best: a checkpoint's name.
+        best: names of checkpoints.
         saved: what `save` has just returned; it is whole, and not read again.
     """
     kept = 0
     for checkpoint in reversed(all_in(folder)):
         if kept < KEEP and (checkpoint == saved or is_whole(checkpoint)):
             kept += 1
-        elif checkpoint.name != best:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+        elif checkpoint.name not in best:
+            remove(checkpoint)
     for aside in folder.glob(".[0-9]*"):
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -9,7 +9,8 @@ from enum import IntFlag
 from mulligan.config import Run
 from mulligan.loop import Progress
 
-TICK = 1.0  # seconds between two lines of the log
+TICK = 1.0  # seconds between two lines of the log; of a run of less than 100, a hundredth of it
+SHORTEST_TICK = 0.25
 LOOKS = 10  # in a run, unless they would then come faster or slower than LOOK_SECONDS
 LOOK_SECONDS = (10.0, 300.0)
 
@@ -22,6 +23,7 @@ class Due(IntFlag):
     LOOK = 2
     STOP = 4  # interrupted from outside
     OVER = 8  # the stage's share of the budget is spent
+    LOST = 16  # the referee says so
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,20 @@ class Clock:
         self.progress, self.run = progress, run
         self.last = self.logged = time.perf_counter()
         self.looked_round, self.looked_at = progress.round, progress.seconds
+        self.tick = min(TICK, max(SHORTEST_TICK, 60 * run.minutes / 100)) if run.minutes else TICK
         low, high = LOOK_SECONDS
         self.look_seconds = min(max(60 * (run.minutes or 0.0) / LOOKS, low), high)
 
-    def due(self, budget: Budget, stop: bool) -> Due:
-        """Read the clock and say what is due."""
+    def due(self, budget: Budget, told: Due) -> Due:
+        """Read the clock and say what is due; `told`: what is for reasons that are no clock's."""
         now, p = time.perf_counter(), self.progress
         p.seconds += now - self.last
         p.stage_seconds += now - self.last
         self.last = now
-        due = Due.STOP if stop else Due.NOTHING
+        due = told
         if budget.spent(p):
             due |= Due.OVER
-        if p.round > 0 and now - self.logged >= TICK:
+        if p.round > 0 and now - self.logged >= self.tick:
             self.logged = now
             due |= Due.LOG
         if self._look_due():
@@ -79,7 +82,10 @@ class Clock:
             every = max(1, self.run.rounds // LOOKS)
         if every is not None:
             return p.round > self.looked_round and p.round % every == 0
-        return p.seconds - self.looked_at >= self.look_seconds
+        seconds = self.look_seconds
+        if self.run.stop == "auto":  # nobody knows the end: looks come as often as an early one would need them
+            seconds = min(max(p.seconds / (2 * LOOKS), LOOK_SECONDS[0]), LOOK_SECONDS[1])
+        return p.seconds - self.looked_at >= seconds
 
     def resume(self) -> None:
         """Go on counting after a look."""

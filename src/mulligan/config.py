@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mulligan.errors import Mistake
+
+
+def role(name: str) -> dict[str, Any]:
+    """What an option is to the referee, who may change it when a game is lost: lr, penalty, augment, n_critic ...
+
+    Never of an option that gives a network its shape.
+    """
+    return {"role": name}
 
 
 class Options(BaseModel):
@@ -36,7 +44,9 @@ class ImageConfig(Config):
     """The base for systems that take images."""
 
     augment: Literal["none", "fixed", "adaptive"] = Field(
-        default="none", description="recolour, move and cut all images that D sees: never, always, or when D overfits"
+        default="none",
+        description="recolour, move and cut all images that D sees: never, always, or when D overfits",
+        json_schema_extra=role("augment"),
     )
 
 
@@ -86,15 +96,26 @@ class Run(Options):
 
     minutes: float | None = Field(default=None, gt=0, description="training time; looks are not counted")
     rounds: int | None = Field(default=None, ge=0, description="rounds to play, instead of --minutes")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="the same seed, the same run")
+    stop: Literal["budget", "auto"] = Field(
+        default="budget",
+        description="auto: when FD has not improved beyond its noise for a third of the time so far; the best is kept",
+    )
+    mulligans: int = Field(default=3, ge=0, le=20, description="times that a lost game is played again; 0: never")
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="the same seed, the same run", json_schema_extra=role("seed")
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to compute")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 where the processor multiplies it in hardware"
+        default="auto",
+        description="auto: bf16 where the processor multiplies it in hardware",
+        json_schema_extra=role("precision"),
     )
     ema: int = Field(default=20_000, ge=0, description="half-life of the moving average of G, in images; 0: none")
     look_every: int | None = Field(
         default=None, ge=1, description="rounds between two looks (samples, checkpoint); default: by time"
     )
+    g_pace: float = Field(default=1.0, gt=0, description="times G's learning rate", json_schema_extra=role("g_lr"))
+    d_pace: float = Field(default=1.0, gt=0, description="times D's learning rate", json_schema_extra=role("d_lr"))
     micro_batches: int = Field(default=1, ge=1, description="parts in which a batch is played, to save memory")
     freeze_d: bool = Field(default=False, description="with --from: keep the first half of D as it is")
 

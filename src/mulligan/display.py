@@ -73,6 +73,7 @@ class Display:
         return [
             f"round {line['round']:,}  {rate:,.0f} images/s  {self._left(line)}",
             f"{terms}  {vital}",
+            f"referee: {line.get('verdict', 'healthy')}",
             f"newest samples: {line['picture']}",
         ]
 

@@ -220,6 +220,11 @@ class System(nn.Module, ABC):
         """Numbers of its own that a system has to show at a look."""
         return {}
 
+    def in_force(self, option: str) -> Any:
+        """The value of an option; of one that its Config leaves to the data, what it came to."""
+        value = getattr(self.config, option, None)
+        return vars(self).get(option) if value is None else value
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,12 @@ from mulligan import checkpoint, figure, pictures, runtime, samples
 from mulligan.data.source import Source, conditions
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
+from mulligan.observe import auc, generate, observing
 from mulligan.quick import Quick
+from mulligan.referee.watch import Referee
+from mulligan.retake import is_healthy
 from mulligan.rundir import FLOOR, RunDir
+from mulligan.stopping import NOISE_SAMPLES, Plateau, noise_of
 
 GRID = 64  # images in a look
 POINTS = 2000
@@ -25,15 +28,22 @@ AUC_SAMPLES = 512
 
 
 class Look:
-    """Looks at one run; only rank 0 does."""
+    """Looks at one run; only rank 0 does.
 
-    def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop) -> None:
+    Args:
+        referee: who watches it.
+    """
+
+    def __init__(self, rundir: RunDir, system: System, source: Source, loop: Loop, referee: Referee) -> None:
         self.rundir, self.system, self.source, self.loop = rundir, system, source, loop
+        self.referee = referee
+        self.healthy: list[str] = []  # the newest checkpoints of a healthy game
         self.quick = Quick(source)
         # what fits in memory in training fits in a look; a handful of samples at a time would only be slow
         self.part = max(16, min(256, loop.shard))
         self.vital: dict[str, float] = {}
         self.best: tuple[float, str] | None = None
+        self.plateau: Plateau | None = None  # of FD, where the run is to end by it
         self.looked = self.saved = -1  # the rounds of the newest look and of the newest checkpoint
         self.newest_picture = ""
 
@@ -51,7 +61,10 @@ class Look:
         """Go on from a checkpoint's record."""
         self.best = tuple(record["best"]) if record["best"] else None
         self.vital = record["vital"]
+        if record.get("plateau"):
+            self.plateau = Plateau(**record["plateau"])
         self.looked = self.saved = record["round"]
+        self.healthy = [place.name for place in checkpoint.all_in(self.rundir.checkpoints) if is_healthy(place)][-2:]
         self.newest_picture = str(self.rundir.samples / f"{record['round']:06d}.png")
 
     def _observe(self) -> None:
@@ -60,11 +73,30 @@ class Look:
             self.vital |= self.system.vital()
             if np.isfinite(fd := self.quick(self._judged)):
                 self.vital |= {"FD": fd, "FD" + FLOOR: self.quick.floor}
+                self._hear(fd)
             self._picture()
         self.looked = self.loop.progress.round
 
-    def log(self, values: dict[str, dict[str, float]]) -> dict[str, Any]:
-        """Append a line to the log and return it."""
+    def _hear(self, fd: float) -> None:
+        """Note whether FD improved, beyond what other latents of the same weights would have changed."""
+        if self.plateau is None or self.loop.progress.stage_round == 0:  # nobody has learned yet
+            return
+        noise = None
+        if self.plateau.improves(fd):
+            others = [partial(self._judged, seed=SEED + i) for i in range(1, NOISE_SAMPLES)]
+            noise = noise_of([fd, *map(self.quick, others)])
+        self.plateau.hear(fd, self.loop.progress.seconds, noise)
+
+    def keep_the_best(self) -> int:
+        """Forget the checkpoints after the best; its round."""
+        assert self.best is not None
+        for place in checkpoint.all_in(self.rundir.checkpoints):
+            if int(place.name) > int(self.best[1]):
+                checkpoint.remove(place)
+        return int(self.best[1])
+
+    def log(self, values: dict[str, dict[str, float]], **more: Any) -> dict[str, Any]:
+        """Append a line to the log and return it; `more`: what else it says."""
         p = self.loop.progress
         line = {
             "round": p.round,
@@ -74,21 +106,22 @@ class Look:
             "terms": values,
             "grad_norm": {k: float(v) for k, v in self.loop.gradient_norms.items()},
             "vital": self.vital,
+            **more,
         }
         self.rundir.log(**line)
         return {**line, "picture": self.newest_picture}
 
-    def _generate(self, n: int) -> Batch:
+    def _generate(self, n: int, seed: int = SEED) -> Batch:
         """n samples, the same latents and conditions at every look."""
-        return generate(self.system, n, seed=SEED, at_once=self.part, given=self._given(n))
+        return generate(self.system, n, seed=seed, at_once=self.part, given=self._given(n))
 
     def _given(self, n: int) -> Batch:
         """What they are made for."""
         return conditions(self.source.held_out, self.system.given, n)
 
-    def _judged(self, n: int) -> Tensor:
+    def _judged(self, n: int, seed: int = SEED) -> Tensor:
         """The same, of the key that is judged."""
-        return next(iter(self._generate(n).values()))
+        return next(iter(self._generate(n, seed).values()))
 
     def _separation(self) -> dict[str, float]:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
@@ -137,51 +170,16 @@ class Look:
             "seconds": p.seconds,
             "vital": self.vital,
             "best": self.best,
+            "plateau": None if self.plateau is None else self.plateau.to_json(),
+            "verdict": self.referee.verdict.name,
+            "lost": self.referee.verdict.lost,
+            "mulligans": len(self.rundir.mulligans),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
         saved = checkpoint.save(self.rundir.checkpoints, self.system.state_dict(), self.loop.state(), record)
-        checkpoint.prune(self.rundir.checkpoints, self.best[1] if self.best else None, saved)
+        if not self.referee.verdict.lost:
+            self.healthy = [*self.healthy[-1:], name]
+        checkpoint.prune(self.rundir.checkpoints, {*self.healthy, *((self.best[1],) if self.best else ())}, saved)
         self.saved = p.round
         self.rundir.event("checkpoint", f"saved round {p.round:,}", round=p.round, vital=self.vital)
-
-
-@contextmanager
-def observing(system: System) -> Iterator[None]:
-    """Inside: eval mode, no gradients, and torch's random state put back at the end."""
-    state = torch.get_rng_state()
-    system.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        system.train()
-        torch.set_rng_state(state)
-
-
-def generate(system: System, n: int, *, seed: int, at_once: int, given: Batch | None = None) -> Batch:
-    """n samples of a system in training, float32 on the CPU, keyed as it makes them; for use inside `observing`.
-
-    Args:
-        system: in training.
-        n: how many.
-        seed: of the latents; the same seed and `at_once`, the same latents.
-        at_once: samples generated in one pass.
-        given: what the samples are to be made for, (n, ...) by key, for a system that is told.
-    """
-    runtime.seed(seed, system.device)
-    parts = []
-    for start in range(0, n, at_once):
-        z = system.latent(min(at_once, n - start))
-        told = {k: v[start : start + at_once].to(system.device) for k, v in (given or {}).items()}
-        made = system.generate({"z": z, **told})
-        parts.append({key: made[key].float().cpu() for key in system.makes})
-    return {key: torch.cat([part[key] for part in parts]) for key in system.makes}
-
-
-def auc(real: Tensor, fake: Tensor) -> float:
-    """Area under the ROC curve: the chance that a real sample's logit exceeds a fake's; ties count half."""
-    real, fake = real.float().flatten(), fake.float().flatten().sort().values
-    below = torch.searchsorted(fake, real, right=False)
-    not_above = torch.searchsorted(fake, real, right=True)
-    return float((below + not_above).double().mean() / (2 * len(fake)))

@@ -7,7 +7,12 @@ gradients over ranks, step. No value leaves the device inside a round. All rando
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,11 +22,13 @@ from torch import Tensor
 from mulligan import runtime
 from mulligan.average import Average
 from mulligan.errors import Mistake
-from mulligan.game import Stage, System, Terms, Turn, parameters
+from mulligan.finite import NotFinite, first_not_finite
+from mulligan.game import Batch, Stage, System, Terms, Turn, parameters
 from mulligan.loader import Loader, Position
 from mulligan.runtime import Runtime
 
-MEASURE_EVERY = 10  # rounds between two readings of the gradient norms
+MEASURE_EVERY = 10  # rounds between two readings of gradients and updates
+GLIMPSE = 1024  # numbers of each weight whose movement is measured: enough for a ratio, and next to no time
 Saved = tuple[dict[str, Any], dict[str, Any]]  # a checkpoint's (model, state)
 
 
@@ -53,14 +60,18 @@ class Loop:
         ema: int = 0,
         micro_batches: int = 1,
         fixed: list[torch.nn.Parameter] | None = None,
+        paces: Mapping[str, float] = MappingProxyType({"D": 1.0, "G": 1.0}),
     ) -> None:
         self.system, self.loader, self.runtime = system, loader, runtime
         self.ema, self.micro_batches = ema, micro_batches
         self.fixed = {id(p) for p in fixed or []}  # never learn, whoever plays
+        self.paces = paces  # times the learning rate of who judges, D, and of who makes, G
         self.progress = Progress()
         self.average: Average = Average({}, 0)
         self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
         self.gradient_norms: dict[str, Tensor] = {}  # by player, in the first of its turns
+        self.updates: dict[str, Tensor] = {}  # by player, the median of its newest step's length over the weight's
+        self.waited = 0.0  # seconds for data
         shards = runtime.world * micro_batches
         if loader.batch % shards:
             raise Mistake(f"--batch {loader.batch} does not divide into {shards} shards; try {shards * 32}")
@@ -89,6 +100,7 @@ class Loop:
         self.everything = parameters((self.system,))
         self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
         self.optimizers = self._build_optimizers()
+        self.gradient_norms, self.updates = {}, {}  # of players of an earlier stage
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
         earlier = self.average.shadow
         if saved is None:
@@ -122,11 +134,23 @@ class Loop:
         p.images += self.loader.batch
         self.average.update(p.images, self.loader.batch)
 
+    def rehearse(self, number: int, there: AbstractContextManager[object] = nullcontext()) -> None:  # noqa: B008
+        """One turn on a batch there and back, and no step; `there`: inside which its loss is computed."""
+        self._freeze_all_but(self.learns[number])
+        p = self.progress
+        batch = self.loader.at(Position(p.stage, p.stage_round, number, 0, 0, 1))
+        self.seed(p.stage, p.stage_round, number, 0, 0)
+        with there, self.runtime.autocast():
+            terms = self.stage.turns[number].loss(batch)
+        torch.stack([t.float() for t in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        self.system.zero_grad(set_to_none=True)
+
     def _play_turn(self, number: int, turn: Turn) -> None:
         optimizer, learns = self.optimizers[number], self.learns[number]
         self.system.images = self.progress.images
         for group in optimizer.param_groups:
-            group.update(turn.optimizer.settings(self.progress.images))
+            settings = turn.optimizer.settings(self.progress.images)
+            group.update({**settings, "lr": settings["lr"] * self.paces["D" if turn.player[0] == "D" else "G"]})
         self._freeze_all_but(learns)
         for play in range(turn.repeat):
             optimizer.zero_grad(set_to_none=True)
@@ -135,28 +159,66 @@ class Loop:
             gradients = [q.grad for q in learns if q.grad is not None]
             self.runtime.average(gradients)
             if self.progress.round % MEASURE_EVERY == 0 and self._leads(number):
-                self.gradient_norms[turn.player] = torch.stack(torch._foreach_norm(gradients)).norm()
-            optimizer.step()
+                self._step_measured(turn.player, optimizer, learns, gradients)
+            else:
+                optimizer.step()
             # fused optimizers write without telling autograd; spectral normalisation listens for it
             torch.autograd.graph.increment_version(learns)
             if turn.after is not None:
                 turn.after()
         optimizer.zero_grad(set_to_none=True)
 
+    def _step_measured(
+        self, player: str, optimizer: torch.optim.Optimizer, learns: list[torch.nn.Parameter], gradients: list[Tensor]
+    ) -> None:
+        self.gradient_norms[player] = torch.stack(torch._foreach_norm(gradients)).norm()
+        # of weights alone: biases begin at 0, and whatever they do is many times what they were
+        glimpses = [_glimpse(p) for p in learns if p.dim() > 1] or [p.detach() for p in learns]
+        before = [g.clone() for g in glimpses]
+        optimizer.step()
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(glimpses, before)))
+        length = torch.stack(torch._foreach_norm(before))
+        # whatever a weight that begins at 0 does is infinitely many times what it was
+        self.updates[player] = torch.where(length > 1e-6, moved / length, torch.nan).nanmedian().nan_to_num()
+
     def _backward(self, turn: Turn, number: int, play: int, micro: int) -> None:
         shard = self.runtime.rank * self.micro_batches + micro
         stream = 0 if self.stage.shared_batch else number
         p = self.progress
         position = Position(p.stage, p.stage_round, stream, play, shard, self.runtime.world * self.micro_batches)
+        asked = time.perf_counter()
         batch = self.loader.at(position)
+        self.waited += time.perf_counter() - asked
         self.seed(p.stage, p.stage_round, number, play, shard)
         with self.runtime.autocast():
             terms = turn.loss(batch)
         total = torch.stack([t.float() for t in terms.values()]).sum()
+        if self._watches and not bool(total.isfinite()):
+            raise self._not_finite(turn, terms, batch, (p.stage, p.stage_round, number, play, shard))
         (total / self.micro_batches).backward()  # type: ignore[no-untyped-call]
         if self._leads(number) and p.stage_round == 0:
             self.terms[turn.player] = {}  # forget those of an earlier stage
         self.terms.setdefault(turn.player, {}).update({k: v.detach() for k, v in terms.items()})
+
+    @property
+    def _watches(self) -> bool:
+        """Whether each term is looked at: where that makes the device wait, seldom; of several ranks, none may stop."""
+        if self.runtime.world > 1:
+            return False
+        return self.runtime.device.type == "cpu" or self.progress.round % MEASURE_EVERY == 0
+
+    def _not_finite(self, turn: Turn, terms: Terms, batch: Batch, key: tuple[int, ...]) -> NotFinite:
+        """What is said of a term that is not finite, before anybody has learned from it."""
+
+        def again() -> None:
+            self.seed(*key)
+            with self.runtime.autocast():
+                turn.loss(batch)
+
+        name, value = next(((k, float(t.detach())) for k, t in terms.items() if not t.isfinite()), ("sum", math.nan))
+        where = first_not_finite(self.system, batch, again)
+        text = f"term {name!r} of player {turn.player} became {value} by round {self.progress.round}"
+        return NotFinite(text, player=turn.player, term=name, where=where)
 
     def _build_optimizers(self) -> list[torch.optim.Optimizer]:
         """One a turn. Turns of one player with the same networks, a loss and its lazy penalties, share theirs:
@@ -186,23 +248,23 @@ class Loop:
         """Terms by player, as numbers: waits for the device.
 
         Raises:
-            FloatingPointError: a term is not finite; its name and player are in the message.
+            NotFinite: a term is; its name and player are in the message.
         """
         numbers = {pl: {k: float(v) for k, v in terms.items()} for pl, terms in self.terms.items()}
         for player, terms in numbers.items():
             for name, value in terms.items():
                 if not np.isfinite(value):
-                    raise FloatingPointError(
-                        f"term {name!r} of player {player} became {value} by round {self.progress.round}"
-                    )
+                    text = f"term {name!r} of player {player} became {value} by round {self.progress.round}"
+                    raise NotFinite(text, player=player, term=name)
         return numbers
 
     def check(self) -> None:
-        """Raise FloatingPointError unless every term and every weight is finite: before anything is saved."""
+        """Raise NotFinite unless every term and every weight is finite: before anything is saved."""
         self.values()
         for name, p in self.system.named_parameters():
             if not bool(p.isfinite().all()):
-                raise FloatingPointError(f"weight {name!r} is no longer finite by round {self.progress.round}")
+                text = f"weight {name!r} is no longer finite by round {self.progress.round}"
+                raise NotFinite(text, term="weight", where=f"weight {name}")
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint needs beyond the system's own state."""
@@ -216,3 +278,8 @@ class Loop:
         for optimizer, saved in zip(dict.fromkeys(self.optimizers), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.average.take_over(state["average"])
+
+
+def _glimpse(p: torch.nn.Parameter) -> Tensor:
+    """The first rows of a weight, some GLIMPSE numbers at most unless one row has more."""
+    return p.detach()[: max(1, GLIMPSE // max(1, p[0].numel()))]

@@ -305,7 +305,9 @@ def _load(system: System, tensors: dict[str, Tensor], weights: Path) -> None:
     except RuntimeError as error:
         odd = str(error).splitlines()[-1].strip()
     else:
-        odds = [k for k in result.missing_keys if not k.endswith("_extra_state")] + result.unexpected_keys
+        # a mulligan may have given D augmentation since these weights were saved
+        spare = ("_extra_state", "augment.p", "augment.signs")
+        odds = [k for k in result.missing_keys if not k.endswith(spare)] + result.unexpected_keys
         odd = odds[0] if odds else ""
     if odd:
         raise Mistake(f"the weights {weights} do not fit their config.json ({odd}); train again")

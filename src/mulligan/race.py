@@ -23,8 +23,8 @@ from mulligan import registry
 from mulligan.data.source import Source, conditions
 from mulligan.game import Batch, System, parameters
 from mulligan.loader import Loader
-from mulligan.look import generate, observing
 from mulligan.loop import Loop
+from mulligan.observe import generate, observing
 from mulligan.runtime import Runtime
 from mulligan.signals import match
 
@@ -128,7 +128,15 @@ class Contestant:
         self.loop.enter(number, next(self.stages))
 
     def train(self, seconds: float) -> None:
-        """Train for a slice, or to the next mark; a stage ends when its share of the budget is over."""
+        """Train for a slice, or to the next mark; a number that is not finite ends it."""
+        try:
+            self._train(seconds)
+            self.loop.values()
+        except FloatingPointError as error:
+            self.lost = str(error)
+
+    def _train(self, seconds: float) -> None:
+        """A stage ends when its share of the budget is over."""
         clock = training_clock()
         last = clock()
         stop = self.seconds + seconds
@@ -139,10 +147,6 @@ class Contestant:
             self.loop.play()
             now = clock()
             self.seconds, last = self.seconds + now - last, now
-        try:
-            self.loop.values()
-        except FloatingPointError as error:
-            self.lost = str(error)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

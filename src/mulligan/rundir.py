@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from mulligan.errors import Mistake
 
+MULLIGANS = "mulligans.json"
 FLOOR = " floor"  # ends the name of what real data in place of samples would have of a vital number
 
 
@@ -34,8 +35,7 @@ class RunDir:
             ValueError: something is there already, or the place cannot be written.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise Mistake(f"--out {run.path} exists; choose another name, or go on with it: --resume {run.path}")
+        cls.check(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             write_whole(run.path / "config.json", json.dumps(config, indent=1))
@@ -43,6 +43,13 @@ class RunDir:
         except OSError as error:
             raise Mistake(f"--out {run.path} cannot be written ({error.strerror}); choose another") from error
         return run
+
+    @staticmethod
+    def check(path: Path | str) -> None:
+        """Raise ValueError if something is there already."""
+        place = Path(path)
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise Mistake(f"--out {place} exists; choose another name, or go on with it: --resume {place}")
 
     @classmethod
     def open(cls, path: Path | str) -> RunDir:
@@ -59,6 +66,36 @@ class RunDir:
 
     @property
     def config(self) -> dict[str, Any]:
+        """What is in force: as the run began, with what its mulligans changed."""
+        config = self.first_config
+        for taken in self.mulligans:
+            for part in ("config", "run"):
+                config[part] |= {k: x for k, x in taken["options"].items() if k in config[part]}
+        return config
+
+    @property
+    def mulligans(self) -> list[dict[str, Any]]:
+        """Those taken so far, in order."""
+        file = self.path / MULLIGANS
+        taken: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        return taken
+
+    def take_mulligan(self, about: dict[str, Any], options: dict[str, Any]) -> None:
+        """Change options for the next shot, and keep the log of the one that was lost.
+
+        Args:
+            about: it, for whoever reads.
+            options: by name, of the system and of the run.
+        """
+        taken = [*self.mulligans, {**about, "options": options}]
+        lost = self.path / "log.jsonl"
+        if lost.exists():
+            write_bytes_whole(self.path / f"lost-{len(taken)}.jsonl", lost.read_bytes())
+        write_whole(self.path / MULLIGANS, json.dumps(taken, indent=1))
+
+    @property
+    def first_config(self) -> dict[str, Any]:
+        """As the run began."""
         file = self.path / "config.json"
         try:
             config = json.loads(file.read_text(encoding="utf-8"))
@@ -89,9 +126,16 @@ class RunDir:
                 continue  # cut short by a crash
         return lines
 
+    @property
+    def stopped_itself(self) -> bool:
+        """Whether it ended before its budget did (`--stop auto`), and was not gone on with."""
+        told = [e for e in self.read("events") if e.get("kind") in ("start", "resume", "finish", "lost")]
+        return bool(told) and bool(told[-1].get("early", False))
+
     def forget_after(self, round: int) -> None:
         """Drop log lines and samples beyond `round`, which a resumed run will write again."""
-        kept = [line for line in self.read("log") if line["round"] <= round]
+        # that a number was not finite ends a log, whatever its round
+        kept = [line for line in self.read("log") if line["round"] <= round and "not_finite" not in line]
         write_whole(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
         for file in self.samples.glob("[0-9]*"):
             if int(file.stem) > round:

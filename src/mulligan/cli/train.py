@@ -15,6 +15,7 @@ from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.config import Auto, Data, Options, Run
 from mulligan.errors import Mistake
 
+LATER = ("minutes", "rounds", "device", "mulligans", "stop")  # may change when a run is gone on with
 FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no-json", "--help")
 
 
@@ -22,7 +23,9 @@ class Train(Options):
     system: str = positional("a name of `mulligan systems`, a file that defines one, or auto", "auto")
     from_: str | None = Field(default=None, description="start from the weights of this run or model")
     out: str | None = Field(default=None, description="the run directory; default: runs/SYSTEM-DATA")
-    resume: str | None = Field(default=None, description="go on with this run; minutes, rounds, device may change")
+    resume: str | None = Field(
+        default=None, description="go on with this run; minutes, rounds, device, mulligans, stop may change"
+    )
 
 
 def train(words: list[str]) -> int:
@@ -73,7 +76,7 @@ def _resume(words: list[str], folder: str) -> int:
     from mulligan.rundir import RunDir
     from mulligan.train import resume, whole_path, whole_system
 
-    stored = RunDir.open(folder).config
+    stored = RunDir.open(folder).first_config  # what the user once said; a mulligan may have changed it since
     flat = {**Data().model_dump(), **stored["data"], **stored["config"], **stored["run"], "system": stored["system"]}
     models: list[type[Options]] = [Train, Data, Run, AsJson, registry.load(stored["system"]).Config]
     told = {k: v for k, v in flat.items() if any(k in m.model_fields for m in models)}
@@ -87,12 +90,12 @@ def _resume(words: list[str], folder: str) -> int:
     if options["system"] == "auto" and stored.get("auto"):
         options["system"] = stored["system"]
     for key, value in told.items():
-        if options[key] != value and key not in ("minutes", "rounds", "device"):
+        if options[key] != value and key not in LATER:
             flag = key if key == "system" else option(key)
             began = f"began with {value}" if value is not None else f"began without {flag}"
             raise Mistake(f"{flag} {options[key]}: {folder} {began}; leave it out, or start a new run")
-    budget_ = {k: options[k] for k in ("minutes", "rounds", "device")}
-    return _played(lambda: resume(folder, **budget_), folder, options["json_"])
+    later = {k: options[k] for k in LATER}
+    return _played(lambda: resume(folder, **later), folder, options["json_"])
 
 
 def _option(words: list[str], flag: str) -> str | None:
@@ -109,7 +112,7 @@ def _option(words: list[str], flag: str) -> str | None:
 
 def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     """Run a training to whatever end it has, and say how to go on."""
-    from mulligan.train import Interrupted, Lost
+    from mulligan.play import Interrupted, Lost
 
     try:
         model = play()
@@ -119,7 +122,7 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         return 130
     except Lost as loss:
         _report(loss.run)
-        print(f"mulligan: {loss}; take another --seed, or a lower --lr", file=sys.stderr)
+        print(f"mulligan: {loss} More: mulligan diagnose {shlex.quote(str(loss.run))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         begun = out is not None and Path(out, "config.json").exists()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mulligan.cli.apply import apply
 from mulligan.cli.data import data
 from mulligan.cli.demo import demo
+from mulligan.cli.diagnose import diagnose
 from mulligan.cli.evaluate import compare, evaluate
 from mulligan.cli.latent import arithmetic, edit, mix, project
 from mulligan.cli.progress import progress
@@ -41,6 +42,7 @@ VERBS = {verb.play.__name__: verb for verb in (
     Verb(sample, "RUN -n 64 -o digits.png", "generate: a .png grid, a folder, .npz, .csv or a .gif walk"),
     Verb(apply, "RUN INPUT ... -o OUT", "images from images: pictures, folders, videos through a translating system"),
     Verb(evaluate, "RUN", "judge a run against its data, each number beside its floor"),
+    Verb(diagnose, "RUN|LOG", "what happened in a training, in words; also of another library's CSV or JSON lines"),
     Verb(compare, "RUN RUN ...", "the numbers of several runs side by side"),
     Verb(progress, "-o runs/progress", "the lecture's figure: GANs of several years, equal data and seconds"),
     Verb(walk, "RUN -o walk.gif", "from latent to latent"),

@@ -12,6 +12,13 @@ from mulligan.charts import Series, line_chart
 from mulligan.report.record import Json, Record
 from mulligan.rundir import FLOOR
 
+# of the referee's, those that say most to the eye
+SIGNS = {
+    "distance": "Distance of samples to the data",
+    "diversity": "Diversity of samples, real data being 1",
+    "modes": "Share of the kinds of data that appear",
+    "agreement": "Share of samples that are what was asked for",
+}
 Key = tuple[str, ...]  # of a number in a line of the log, such as ("terms", "D", "real")
 
 
@@ -29,6 +36,11 @@ def curves(run: Record) -> str:
         fixed: Json = {"y_range": (0.0, 1.0), "rule": 0.5} if auc else {}
         beside = [replace(vital[name + FLOOR], name="real data")] if name + FLOOR in vital else []
         charts.append(line_chart(name, [vital[name], *beside], marks=marks, **fixed))
+    for sign, title in SIGNS.items():
+        if (line := lines.get(("signs", sign))) is not None:
+            floor = lines.get(("signs", sign + FLOOR))
+            beside = [] if floor is None else [replace(floor, name="real data")]
+            charts.append(line_chart(title, [line, *beside], marks=marks))
     norms = [line for key, line in lines.items() if key[0] == "grad_norm"]
     if norms:
         charts.append(line_chart("Gradient norm", norms, marks=marks))
@@ -56,7 +68,7 @@ def columns(log: Sequence[Json]) -> dict[Key, Series]:
             ys.append(value)
 
     for line in log:
-        for key in ("terms", "vital", "grad_norm", "images", "seconds", "rate"):
+        for key in ("terms", "vital", "signs", "grad_norm", "images", "seconds", "rate"):
             walk((key,), line.get(key), line["round"])
     return {path: Series.of(path[-1], xs, ys) for path, (xs, ys) in found.items()}
 

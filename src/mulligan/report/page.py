@@ -14,7 +14,7 @@ from mulligan.report.latent import latent
 from mulligan.report.looks import looks
 from mulligan.report.numbers import numbers
 from mulligan.report.record import Record
-from mulligan.report.words import data, events, footer, options, repeat
+from mulligan.report.words import data, events, footer, happened, options, repeat
 from mulligan.rundir import write_whole
 
 STYLE = Path(__file__).with_suffix(".css")
@@ -39,7 +39,7 @@ def page(run: Record, gif: bytes | None) -> str:
     """The whole page; `gif` is the animation of a 1-D run."""
     style = STYLE.read_text(encoding="utf-8")
     sections = [
-        header(run), looks(run), game(run, gif), latent(run), numbers(run), curves(run),
+        header(run), happened(run), looks(run), game(run, gif), latent(run), numbers(run), curves(run),
         events(run), data(run), options(run), repeat(run),
     ]  # fmt: skip
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Record:
     log: list[Json]
     events: list[Json]
     metrics: list[Json]
+    mulligans: list[Json] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -45,6 +46,7 @@ class Record:
             [log[n] for n in sorted(log)],
             objects(run.read("events")),
             objects(run.read("metrics")),
+            objects(run.mulligans),
         )
 
     @property

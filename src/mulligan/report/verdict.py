@@ -66,6 +66,6 @@ def _progress(run: Record) -> str:
 
 def _warned(run: Record) -> str:
     n = sum(event.get("kind") == "warning" for event in run.events)
-    m = sum(event.get("kind") == "mend" for event in run.events)
+    m = sum(event.get("kind") == "mulligan" for event in run.events)
     words = [f"{n} warning{'s' * (n > 1)}"] * (n > 0) + [f"{m} mulligan{'s' * (m > 1)} taken"] * (m > 0)
     return f"{' and '.join(words).capitalize()}; see the events below." if words else ""

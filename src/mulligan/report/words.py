@@ -8,6 +8,20 @@ from html import escape
 
 from mulligan.report.record import Json, Record, group, round_of
 from mulligan.report.values import last_part, table, time_of
+from mulligan.story import tell
+
+TOLD = ("warning", "verdict", "mulligan", "lost", "finish")  # kinds of events that have a colour
+
+
+def happened(run: Record) -> str:
+    """The run's story, and the mulligans it took."""
+    story = tell(run.log, run.events, run.part("run"))
+    if not story.lines:
+        return ""
+    told = "".join(f"<li>{escape(line)}</li>" for line in story.lines)
+    kind = "lost" if story.verdict.lost else "well"
+    badge = f"<b class={kind}>{escape(story.verdict.name)}</b>"
+    return f"<section class=story><h2>What happened</h2><p>Referee: {badge}</p><ul>{told}</ul></section>"
 
 
 def events(run: Record) -> str:
@@ -28,7 +42,7 @@ def _event_list(events: Sequence[Json]) -> str:
     for event in events:
         kind, n = str(event.get("kind", "")), round_of(event)
         where = f"round {n:,}" if n is not None else ""
-        badge = f"<b class={kind if kind in ('warning', 'mend', 'finish') else 'other'}>{escape(kind)}</b>"
+        badge = f"<b class={kind if kind in TOLD else 'other'}>{escape(kind)}</b>"
         rows += (
             f"<li><span class=when><time>{escape(time_of(str(event.get('time', ''))))}</time> {where}</span>"
             f"{badge} <span>{escape(str(event.get('text', '')))}</span></li>"

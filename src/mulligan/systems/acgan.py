@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.spectral import spectral_norm
 from mulligan.networks.dcgan import ConvGenerator, discriminator_layers, identity, init_normal
@@ -44,7 +45,9 @@ class Config(BaseConfig):
     )
     d_hidden: int = Field(default=0, ge=0, description="units of a layer before D's two heads; 0: none")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="share of D's activations that are dropped")
-    aux_weight: float = Field(default=1.0, ge=0, description="λ, weight of the right name, for both players")
+    aux_weight: float = Field(
+        default=1.0, ge=0, description="λ, weight of the right name, for both players", json_schema_extra=role("told")
+    )
     lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 

@@ -35,6 +35,7 @@ from torch.nn.functional import one_hot
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import SGD, Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.networks.perceptron import Picture, Pixels, full_precision, init_uniform, start_at_mean, uniform
@@ -56,7 +57,10 @@ class Config(BaseConfig):
         default="sgd", description="the paper's, with momentum from 0.5 to 0.7, or Adam with β1 = 0.5"
     )
     gamma: float = Field(
-        default=0.0, ge=0, description="γ, weight of the penalties R1 and R2 beside D's halved loss; the paper has none"
+        default=0.0,
+        ge=0,
+        description="γ, weight of the penalties R1 and R2 beside D's halved loss; the paper has none",
+        json_schema_extra=role("penalty"),
     )
     lr: float = Field(default=0.1, gt=0, description="of both players; by SGD divided by 1.00004 every 100 samples")
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.penalties import lipschitz_penalty, mix
@@ -32,7 +33,9 @@ class Config(BaseConfig):
     batch: int = Field(default=64, ge=2, description="samples in a batch")
     z_dim: int = Field(default=100, ge=1, description="dimensions of the latent z")
     width: int = Field(default=64, ge=1, description="channels of D's first and G's last hidden map; units for points")
-    gp_weight: float = Field(default=10.0, ge=0, description="λ, weight of the penalty")
+    gp_weight: float = Field(
+        default=10.0, ge=0, description="λ, weight of the penalty", json_schema_extra=role("penalty")
+    )
     k: float = Field(default=1.0, ge=0, description="the norm that D's gradient is asked to have")
     c: float = Field(default=0.5, gt=0, description="size of δ in standard deviations of the data")
     lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")

@@ -29,6 +29,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from mulligan import losses
 from mulligan.config import Config as BaseConfig
+from mulligan.config import role
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Kept, Stage, Terms, Translator, Turn
 from mulligan.layers.sizes import square
@@ -50,7 +51,7 @@ class Config(BaseConfig):
     adv_weight: float = Field(default=1.0, ge=0, description="weight of D's judgement")
     f_in_g: bool = Field(default=True, description="G begins with f; no: with a network of that shape of its own")
     first_share: float = Field(default=0.25, gt=0, lt=1, description="share of the rounds or minutes in which f learns")
-    gamma: float = Field(default=1.0, ge=0, description="weight of R1")
+    gamma: float = Field(default=1.0, ge=0, description="weight of R1", json_schema_extra=role("penalty"))
     lr: float = Field(default=1e-3, gt=0, description="learning rate of all players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β2")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import SGD, Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.maxout import Maxout
 from mulligan.networks.perceptron import Float32, Picture, Pixels, init_uniform, start_at_mean, uniform
@@ -34,13 +35,17 @@ from mulligan.signals import Signal
 class Config(BaseConfig):
     batch: int = Field(default=100, ge=2, description="samples in a batch")
     loss: Literal["nonsaturating", "saturating"] = Field(
-        default="nonsaturating", description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))"
+        default="nonsaturating",
+        description="what G minimises: -log D(G(z)), or log(1 - D(G(z)))",
+        json_schema_extra=role("loss"),
     )
     prior: Literal["uniform", "gaussian"] | None = Field(
         default=None, description="p_z, the noise prior: uniform for images, Gaussian for points by default"
     )
     z_dim: int | None = Field(default=None, ge=1, description="dimensions of z; 100, for points 1 or 2")
-    k: int = Field(default=1, ge=1, description="steps of D for each of G (algorithm 1)")
+    k: int = Field(
+        default=1, ge=1, description="steps of D for each of G (algorithm 1)", json_schema_extra=role("n_critic")
+    )
     g_width: int | None = Field(default=None, ge=1, description="units of G's hidden layers; 1200, points 64")
     d_width: int | None = Field(default=None, ge=1, description="maxout units of D's layers; 240, points 32")
     pieces: int = Field(default=5, ge=1, description="linear pieces of a maxout unit")

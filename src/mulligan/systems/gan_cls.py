@@ -32,6 +32,7 @@ from torch import Tensor
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator, init_he
 from mulligan.networks.matching import compare
@@ -53,7 +54,9 @@ class Config(BaseConfig):
     interpolate: bool = Field(default=False, description="GAN-INT: G learns from codes between two conditions as well")
     z_dim: int = Field(default=64, ge=1, description="dimensions of the latent z")
     width: int = Field(default=32, ge=1, description="channels of G's last and D's first map, doubled at each halving")
-    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
+    gamma: float = Field(
+        default=0.2, ge=0, description="γ, weight of the penalties R1 and R2", json_schema_extra=role("penalty")
+    )
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")

@@ -45,6 +45,7 @@ from torch.nn.functional import layer_norm, max_pool2d
 
 from mulligan import losses
 from mulligan.config import Config as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.conditioning import ConditioningAugmentation, Moments
 from mulligan.layers.sizes import first_map, square
@@ -68,7 +69,9 @@ class Config(BaseConfig):
     mask_weight: float = Field(default=1.0, ge=0, description="weight of D's head on image and mask")
     background_weight: float = Field(default=15.0, ge=0, description="weight of G's L1 distance to the background")
     kl_weight: float = Field(default=0.2, ge=0, description="weight of the KL term, which is a mean over the code")
-    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
+    gamma: float = Field(
+        default=0.2, ge=0, description="γ, weight of the penalties R1 and R2", json_schema_extra=role("penalty")
+    )
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")

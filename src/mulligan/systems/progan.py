@@ -25,6 +25,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
 from mulligan.layers.minibatch_std import minibatch_std
@@ -46,7 +47,9 @@ class Config(BaseConfig):
     )
     group: int = Field(default=16, ge=2, description="samples of a minibatch standard deviation")
     lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
-    gp_weight: float = Field(default=10.0, ge=0, description="λ, weight of the gradient penalty")
+    gp_weight: float = Field(
+        default=10.0, ge=0, description="λ, weight of the gradient penalty", json_schema_extra=role("penalty")
+    )
     drift_weight: float = Field(default=1e-3, ge=0, description="ε, weight of D's squared output on real images")
 
     @classmethod

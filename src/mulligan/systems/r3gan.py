@@ -23,7 +23,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -32,6 +32,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from mulligan import losses
 from mulligan.config import ToldConfig as BaseConfig
+from mulligan.config import role
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.projection import Projection
@@ -53,7 +54,10 @@ class Config(BaseConfig):
         default=64, ge=16, multiple_of=16, description="channels of the smallest maps, or units for points"
     )
     gamma: float | None = Field(
-        default=None, ge=0, description="γ, weight of both penalties, at the start; 1, for points 0.05"
+        default=None,
+        ge=0,
+        description="γ, weight of both penalties, at the start; 1, for points 0.05",
+        json_schema_extra=role("penalty"),
     )
     gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 10,000")
     lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 5e-3")
@@ -120,6 +124,9 @@ class R3GAN(Typical):
         )
         d = Turn("D", (self.D,), self.d_loss, rule)
         yield Stage("train", (d, Turn("G", (self.G,), self.g_loss, rule)))
+
+    def in_force(self, option: str) -> Any:
+        return getattr(self.settings, option, None) or super().in_force(option)
 
     def gamma(self) -> float:
         """γ, falling along a cosine from start to end."""

@@ -34,6 +34,7 @@ from torch.nn.functional import avg_pool2d, interpolate, layer_norm, relu
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.conditioning import ConditioningAugmentation, Moments
 from mulligan.layers.sizes import first_map, square
@@ -59,7 +60,9 @@ class Config(BaseConfig):
     refiner_width: int = Field(default=32, ge=1, description="channels of G2 at stage I's side, likewise")
     blocks: int = Field(default=2, ge=0, description="residual blocks of G2")
     first_share: float = Field(default=0.25, gt=0, lt=1, description="share of the rounds or minutes for stage I")
-    gamma: float = Field(default=0.2, ge=0, description="γ, weight of the penalties R1 and R2")
+    gamma: float = Field(
+        default=0.2, ge=0, description="γ, weight of the penalties R1 and R2", json_schema_extra=role("penalty")
+    )
     lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")

@@ -31,6 +31,7 @@ from torch.nn.functional import leaky_relu
 
 from mulligan import losses
 from mulligan.config import ToldConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Shown, Stage, Terms, Turn, Typical
 from mulligan.layers.blur import Blur, upsample
 from mulligan.layers.equalized import EqualizedConv2d, EqualizedLinear
@@ -55,7 +56,9 @@ class Config(BaseConfig):
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of samples that mix the styles of two latents")
     lr: float = Field(default=1e-2, gt=0, description="learning rate of both players")
-    gamma: float | None = Field(default=None, ge=0, description="γ, weight of R1; 0.0002 * pixels / batch")
+    gamma: float | None = Field(
+        default=None, ge=0, description="γ, weight of R1; 0.0002 * pixels / batch", json_schema_extra=role("penalty")
+    )
     r1_every: int = Field(default=16, ge=1, description="rounds from one R1 penalty to the next")
     path_weight: float = Field(default=2.0, ge=0, description="weight of the path length penalty; 0: none")
     path_every: int = Field(default=4, ge=1, description="rounds from one path length penalty to the next")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Batch, RMSProp, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.signals import Signal
@@ -31,8 +32,12 @@ class Config(BaseConfig):
     batch: int = Field(default=64, ge=2, description="m, samples in a batch")
     z_dim: int = Field(default=100, ge=1, description="dimensions of the latent z")
     width: int = Field(default=64, ge=1, description="channels of D's first and G's last hidden map; units for points")
-    n_critic: int = Field(default=5, ge=1, description="steps of the critic for each of G")
-    clip: float = Field(default=0.01, gt=0, description="c: the critic's weights stay in [-c, c]")
+    n_critic: int = Field(
+        default=5, ge=1, description="steps of the critic for each of G", json_schema_extra=role("n_critic")
+    )
+    clip: float = Field(
+        default=0.01, gt=0, description="c: the critic's weights stay in [-c, c]", json_schema_extra=role("clip")
+    )
     lr: float = Field(default=5e-5, gt=0, description="α, RMSProp's learning rate, of both players")
 
     @classmethod

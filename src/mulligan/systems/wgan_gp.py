@@ -19,6 +19,7 @@ from pydantic import Field
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.penalties import lipschitz_penalty, mix
@@ -29,8 +30,15 @@ class Config(BaseConfig):
     batch: int = Field(default=64, ge=2, description="m, samples in a batch")
     z_dim: int = Field(default=128, ge=1, description="dimensions of the latent z")
     width: int = Field(default=64, ge=1, description="channels of D's first and G's last hidden map; units for points")
-    n_critic: int = Field(default=5, ge=1, description="steps of the critic for each of G")
-    gp_weight: float | None = Field(default=None, ge=0, description="λ, weight of the penalty; 10, for points 0.1")
+    n_critic: int = Field(
+        default=5, ge=1, description="steps of the critic for each of G", json_schema_extra=role("n_critic")
+    )
+    gp_weight: float | None = Field(
+        default=None,
+        ge=0,
+        description="λ, weight of the penalty; 10, for points 0.1",
+        json_schema_extra=role("penalty"),
+    )
     lr: float = Field(default=1e-4, gt=0, description="α, learning rate of both players")
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")

@@ -1,0 +1,44 @@
+"""mulligan diagnose: the story of a run, or of another library's log of losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mulligan.cli.parsing import AsJson, answer, parse, positional
+from mulligan.errors import Mistake
+
+
+class Diagnose(AsJson):
+    run: str = positional("a run's directory, finished or not, or a CSV or JSON-lines file of losses")
+
+
+def diagnose(words: list[str]) -> int:
+    """Tell what happened in a training and what to do about it.
+
+    Examples: mulligan diagnose runs/dcgan-mnist
+              mulligan diagnose losses.csv
+    """
+    options = parse(diagnose, words, [Diagnose])
+    place = Path(options["run"])
+    if place.is_dir():
+        return _of_a_run(place, options["json_"])
+    if not place.exists():
+        raise Mistake(f"there is no run and no file {options['run']!r}; runs made here lie in runs/")
+    from mulligan import losses_log
+
+    columns = losses_log.read(place)
+    verdict = losses_log.judge(columns)
+    found = {"log": options["run"], "columns": list(columns), "verdict": verdict.to_json()}
+    answer(options["json_"], found, [f"{options['run']}: {verdict.name}", *losses_log.tell(columns)])
+    return 0
+
+
+def _of_a_run(place: Path, as_json: bool) -> int:
+    from mulligan.rundir import RunDir
+    from mulligan.story import tell
+
+    run = RunDir.open(place)
+    story = tell(run.read("log"), run.read("events"), run.config["run"])
+    found = {"run": str(place), "verdict": story.verdict.to_json(), "mulligans": run.mulligans, "story": story.lines}
+    answer(as_json, found, [f"{place}: {story.verdict.name}", *story.lines])
+    return 0

@@ -1,0 +1,187 @@
+"""What the referee judges: the lines of a run's log as columns, and how long something has been so."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mulligan.rundir import FLOOR
+
+Json = Mapping[str, Any]
+TICKS = 4  # measurements that a finding has to last for
+LAST = 0.04  # and of the budget: a bad moment is no lost game
+ENOUGH = 3_000  # seconds, times the part: of a budget of many hours nobody waits for a part
+ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A measurement: its numbers by name, and when it was.
+
+    Attributes:
+        images: seen in this stage.
+        share: of the run's budget that was spent; of a run without one, of an hour.
+    """
+
+    round: int
+    images: float
+    seconds: float
+    share: float
+    signs: Mapping[str, float]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass
+class History:
+    """A run up to now.
+
+    Args:
+        budget: seconds of the whole run; None where it is counted in rounds.
+        rounds: of the whole run, where it is.
+    """
+
+    budget: float | None = None
+    rounds: int | None = None
+    moments: list[Moment] = field(default_factory=list)  # of the newest stage: another one is another game
+    longest: dict[str, float] = field(default_factory=dict)  # update by player, of them all
+    stage: str | None = None
+    began: float = 0.0  # images seen when the stage did
+    ended: dict[str, Any] | None = None  # what was not finite
+    data: Json = field(default_factory=dict)  # what was measured of the data before the first round
+
+    @classmethod
+    def of(cls, log: Iterable[Json], run: Json) -> History:
+        """Of the lines of a log and the options of its run."""
+        minutes = run.get("minutes")
+        history = cls(60 * minutes if minutes else None, run.get("rounds"))
+        for line in log:
+            history.hear(line)
+        return history
+
+    def hear(self, line: Json) -> bool:
+        """Add a line; whether it holds anything to judge."""
+        self.data = line.get("data", self.data)
+        self.ended = line.get("not_finite", self.ended)
+        signs = {**line.get("signs", {}), **_flat(line)}
+        if not line.get("signs"):
+            return "not_finite" in line or "data" in line
+        images = line.get("images", math.inf)
+        if self.stage not in (None, line.get("stage")):
+            self.moments, self.longest, self.began = [], {}, images
+        self.stage = line.get("stage")
+        for player, update in _group(line, "update").items():
+            self.longest[player] = max(update, self.longest.get(player, 0.0))
+        missing = tuple(line.get("missing", ()))
+        self.moments.append(
+            Moment(line["round"], images - self.began, line["seconds"], self._share(line), signs, missing)
+        )
+        return True
+
+    def _share(self, line: Json) -> float:
+        if self.budget:
+            return float(line["seconds"] / self.budget)
+        return float(line["round"] / self.rounds if self.rounds else line["seconds"] / 3600)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Moment:
+        return self.moments[-1]
+
+    @property
+    def players(self) -> list[str]:
+        """Who learns."""
+        return [key.removeprefix("update.") for key in self.now.signs if key.startswith("update.")]
+
+    @property
+    def judges(self) -> list[str]:
+        """Who tells real from fake."""
+        return [key.removesuffix(".auc") for key in self.now.signs if key.endswith(".auc")]
+
+    def get(self, name: str, default: float = math.nan) -> float:
+        """The newest value."""
+        return self.now.signs.get(name, default)
+
+    def floor(self, name: str) -> float:
+        return self.get(name + FLOOR, 0.0)
+
+    def column(self, name: str, since: float = 0.0) -> list[float]:
+        """All values from a share of the budget on."""
+        return [m.signs[name] for m in self.moments if m.share >= since and name in m.signs]
+
+    def recent(self, name: str, share: float = LAST, least: int = TICKS) -> list[float]:
+        """The values of the newest measurements, or of the newest part of the budget if those are more."""
+        return [m.signs[name] for m in self.within(share, least) if name in m.signs]
+
+    def within(self, share: float, least: int = TICKS) -> list[Moment]:
+        """The newest `least` measurements, or those of the newest part of the budget if they are more."""
+        begin = bisect_right(self.moments, self.now.share - min(share, ENOUGH * share / self._seconds), key=_share)
+        return self.moments[-max(least, len(self.moments) - begin) :]
+
+    @property
+    def _seconds(self) -> float:
+        """Of the whole budget, as far as can be told."""
+        return self.budget or self.now.seconds / max(self.now.share, 1e-9) or 1.0
+
+    def lasting(
+        self, holds: Callable[[Moment], bool], ticks: int = TICKS, share: float = LAST, rounds: int = ROUNDS
+    ) -> Moment | None:
+        """Since when something holds without a break, if that is long enough."""
+        since = None
+        count = 0
+        for moment in reversed(self.moments):
+            if not holds(moment):
+                break
+            since, count = moment, count + 1
+        if since is None or count < ticks:
+            return None
+        long = self.now.share - since.share >= share or self.now.seconds - since.seconds >= ENOUGH * share
+        if not long or self.now.round - since.round < rounds:
+            return None
+        return since
+
+    @property
+    def started(self) -> float:
+        """The first distance between samples and data."""
+        return next(iter(self.column("distance")), math.nan)
+
+    @property
+    def is_game(self) -> bool:
+        """Whether somebody makes something now: not where a stage teaches a reader alone."""
+        return len(self.players) != 1 or self.players[0][0] == "G"
+
+
+def _share(moment: Moment) -> float:
+    return moment.share
+
+
+def above(name: str, limit: float) -> Callable[[Moment], bool]:
+    """Whether a sign is above a limit; one that was not measured is not."""
+    return lambda m: m.signs.get(name, -math.inf) > limit
+
+
+def below(name: str, limit: float) -> Callable[[Moment], bool]:
+    """Whether a sign is below a limit; one that was not measured is not."""
+    return lambda m: m.signs.get(name, math.inf) < limit
+
+
+def _flat(line: Json) -> dict[str, float]:
+    """What the loop measured, by names of one level: term.D.real, grad.D, update.D."""
+    groups = {"grad": _group(line, "grad_norm"), "update": _group(line, "update")}
+    groups |= {f"term.{player}": terms for player, terms in _group(line, "terms").items() if isinstance(terms, dict)}
+    return {f"{name}.{k}": v for name, found in groups.items() for k, v in found.items() if isinstance(v, int | float)}
+
+
+def _group(line: Json, name: str) -> Json:
+    """An object within a line; empty where it is not there, or odd."""
+    found = line.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def median(values: Sequence[float]) -> float:
+    """NaN of none."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else math.nan

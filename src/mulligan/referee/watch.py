@@ -1,0 +1,82 @@
+"""The referee of one run: measures when there is time for it, hears each line of the log, and says what it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mulligan.data.source import Source
+from mulligan.game import System
+from mulligan.loop import Loop
+from mulligan.referee.checks import HASTY
+from mulligan.referee.course import Course
+from mulligan.referee.data import numbers
+from mulligan.referee.history import median
+from mulligan.referee.signs import Signs
+from mulligan.referee.verdict import Verdict
+from mulligan.runtime import most_memory
+
+Json = dict[str, Any]
+
+
+class Referee:
+    """Watches one run; only rank 0 does.
+
+    Args:
+        system: in training.
+        source: its data.
+        loop: that plays it.
+        run: the run's options.
+    """
+
+    def __init__(self, system: System, source: Source, loop: Loop, run: Json) -> None:
+        self.loop = loop
+        self.signs = Signs(system, source, loop)
+        self.run, self.course = run, Course(run)
+        self.waited = (loop.waited, loop.progress.seconds)
+        self.measured = -1  # the round
+        self.images = loop.progress.images
+
+    def take_up(self, log: list[Json]) -> None:
+        """Go on from the lines of a log."""
+        self.course = Course(self.run, log)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The newest."""
+        return self.course.verdict
+
+    @property
+    def updates(self) -> dict[str, float]:
+        """By player, how far its steps moved a weight, over its length: what was usual, or the longest if that is what
+        lost the game.
+        """
+        history = self.course.history
+        usual = {player: median(history.column(f"update.{player}")) for player in history.longest}
+        return {p: longest if longest > HASTY else usual[p] for p, longest in history.longest.items()}
+
+    def _newest(self) -> dict[str, float]:
+        return {player: float(update) for player, update in self.loop.updates.items()}
+
+    def look(self, *, at_once: bool = False) -> Json:
+        """What a line of the log says of the vital signs; nothing where measuring would take too much of the time."""
+        p = self.loop.progress
+        if self.measured == p.round or not (at_once or self.signs.due()):
+            return {}
+        first = (
+            {}
+            if self.course.history.data
+            else {"data": numbers(self.signs.source, self.signs.system, self.signs.floors)}
+        )
+        self.measured = p.round
+        signs, missing = self.signs.measure(counted=not at_once)
+        waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
+        self.waited = (self.loop.waited, p.seconds)
+        if since > 0:
+            signs["waiting"], signs["rate"] = waited / since, (p.images - self.images) / since
+        self.images, signs["memory"] = p.images, most_memory(self.loop.runtime.device) / 1e6
+        updates = {k: round(x, 12) for k, x in self._newest().items()}
+        return {**first, "signs": {k: round(x, 6) for k, x in signs.items()}, "missing": missing, "update": updates}
+
+    def hear(self, line: Json) -> list[Verdict]:
+        """Add a line of the log; verdicts that are new with it."""
+        return self.course.hear(line)
