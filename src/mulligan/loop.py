@@ -27,7 +27,8 @@ from mulligan.game import Batch, Stage, System, Terms, Turn, parameters
 from mulligan.loader import Loader, Position
 from mulligan.runtime import Runtime
 
-MEASURE_EVERY = 10  # rounds between two readings of gradients and updates
+MEASURE_EVERY = 10  # rounds between two readings of the gradient norms
+UPDATES_EVERY = 50  # and of how far a step moves the weights, which takes longer
 GLIMPSE = 1024  # numbers of each weight whose movement is measured: enough for a ratio, and next to no time
 Saved = tuple[dict[str, Any], dict[str, Any]]  # a checkpoint's (model, state)
 
@@ -172,6 +173,9 @@ class Loop:
         self, player: str, optimizer: torch.optim.Optimizer, learns: list[torch.nn.Parameter], gradients: list[Tensor]
     ) -> None:
         self.gradient_norms[player] = torch.stack(torch._foreach_norm(gradients)).norm()
+        if self.progress.round % UPDATES_EVERY:
+            optimizer.step()
+            return
         # of weights alone: biases begin at 0, and whatever they do is many times what they were
         glimpses = [_glimpse(p) for p in learns if p.dim() > 1] or [p.detach() for p in learns]
         before = [g.clone() for g in glimpses]
@@ -193,7 +197,7 @@ class Loop:
         with self.runtime.autocast():
             terms = turn.loss(batch)
         total = torch.stack([t.float() for t in terms.values()]).sum()
-        if self._watches and not bool(total.isfinite()):
+        if self._watches and not math.isfinite(total.item()):  # a third of the time of asking a tensor
             raise self._not_finite(turn, terms, batch, (p.stage, p.stage_round, number, play, shard))
         (total / self.micro_batches).backward()  # type: ignore[no-untyped-call]
         if self._leads(number) and p.stage_round == 0:

@@ -1,4 +1,4 @@
-"""Vital signs: what the referee reads of a game at every tick, from a few samples and at most a fortieth of its time.
+"""Vital signs: what the referee reads of a game at every tick, from a few samples and at most a fiftieth of its time.
 
 Everything is measured through `scores` and `generate`, so no system knows of it. Distances are between small copies of
 the images (points: coordinates over their spread): no network took part that a player could please, and it costs next
@@ -23,7 +23,7 @@ from mulligan.observe import auc, generate, observing
 from mulligan.referee.modes import Modes
 from mulligan.rundir import FLOOR
 
-SHARE = 0.025  # of the training time
+SHARE = 0.02  # of the training time
 SEED = 2  # of the latents, the same at each tick
 SIDE = 14  # of the small copies, in px
 LEAST, MOST = 64, 256  # samples
