@@ -91,6 +91,9 @@ class Auto(Options):
     batch: int | None = Field(default=None, ge=2, le=65536, description="samples in a batch, if not auto's choice")
 
 
+LATER = ("minutes", "rounds", "device", "mulligans", "stop")  # of Run: may change when a run is gone on with
+
+
 class Run(Options):
     """Options of a training run, whatever the system."""
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mulligan import checkpoint
 from mulligan.clock import Budget, Clock, Due
-from mulligan.config import Run
+from mulligan.config import LATER, Run
 from mulligan.data.source import Source
 from mulligan.display import Display
 from mulligan.errors import Mistake
@@ -32,7 +32,7 @@ from mulligan.loop import Loop, Progress
 from mulligan.model import Model, build
 from mulligan.referee.verdict import Verdict
 from mulligan.referee.watch import Referee
-from mulligan.retake import is_over, retake, surrender
+from mulligan.retake import forget_lost, is_over, retake, surrender
 from mulligan.rundir import RunDir
 from mulligan.runtime import Runtime
 from mulligan.stopping import Plateau
@@ -130,9 +130,7 @@ def _after(defeat: Defeat, plan: Plan, rundir: RunDir) -> tuple[bool, str]:
 def anew(plan: Plan, rundir: RunDir) -> Plan:
     """The plan of the next shot."""
     config = rundir.config
-    # a run that is gone on with may differ in these from what it began with
-    later = ("minutes", "rounds", "device", "mulligans", "stop")
-    run = Run(**config["run"]).model_copy(update={k: getattr(plan.run, k) for k in later})
+    run = Run(**config["run"]).model_copy(update={k: getattr(plan.run, k) for k in LATER})
     runtime = Runtime.start(run.device, run.precision)
     return Plan(config, plan.source, run, assemble(config, plan.source, run, runtime))
 
@@ -269,9 +267,12 @@ def _end(rundir: RunDir, look: Look, display: Display) -> None:
 
 def _take_up(rundir: RunDir, plan: Plan, look: Look, display: Display) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The newest whole checkpoint's (model, state), with the loop's progress set to it; None if there is none."""
-    newest, damaged = checkpoint.newest(rundir.checkpoints)
     loop = plan.loop
     first = plan.runtime.rank == 0
+    if first:
+        forget_lost(rundir)
+    plan.runtime.agree(0)  # no rank reads what rank 0 removes
+    newest, damaged = checkpoint.newest(rundir.checkpoints)
     for name in damaged if first else ():
         text = f"checkpoint {name} is damaged and was passed over"
         display.say(f"warning: {text}")

@@ -12,10 +12,9 @@ from typing import Any
 from pydantic import Field
 
 from mulligan.cli.parsing import AsJson, answer, parse, positional
-from mulligan.config import Auto, Data, Options, Run
+from mulligan.config import LATER, Auto, Data, Options, Run
 from mulligan.errors import Mistake
 
-LATER = ("minutes", "rounds", "device", "mulligans", "stop")  # may change when a run is gone on with
 FLAGS = ("--alpha", "--no-alpha", "--freeze-d", "--no-freeze-d", "--json", "--no-json", "--help")
 
 
