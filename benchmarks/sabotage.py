@@ -51,15 +51,16 @@ def main() -> None:
     torch.set_num_threads(1)
     store = runner.Store("sabotage", args.out)
     began = time.monotonic()
-    for case in () if args.replay else [c for c in CASES if fnmatch.fnmatch(c.name, f"*{args.cases}*")]:
-        for shot, todo in (("spoiled", True), ("mended", case.mends)):
-            if not todo or _file(store, case, shot).exists():
-                continue
-            if time.monotonic() - began + 2 * case.game.seconds > 60 * args.minutes:
-                return
-            result = play(case, 3 if shot == "mended" else 0)
-            _keep(store, case, shot, result)
-            print(case.name, shot, result["metric"], [t["verdict"] for t in told(result["log"], case)], flush=True)
+    chosen = [] if args.replay else [c for c in CASES if fnmatch.fnmatch(c.name, f"*{args.cases}*")]
+    # all traces before any mulligan: which game is lost depends on thresholds that are tuned on traces
+    for shot, case in [("spoiled", c) for c in chosen] + [("mended", c) for c in chosen if c.mends]:
+        if _file(store, case, shot).exists():
+            continue
+        if time.monotonic() - began + 2 * case.game.seconds > 60 * args.minutes:
+            break
+        result = play(case, 3 if shot == "mended" else 0)
+        _keep(store, case, shot, result)
+        print(case.name, shot, result["metric"], [t["verdict"] for t in told(result["log"], case)], flush=True)
     conclude(store)
 
 
