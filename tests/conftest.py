@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from faulty import SYSTEM, lose_once
 from mulligan import checkpoint, cli, registry
 from mulligan.game import System
 from mulligan.loader import Loader
@@ -347,3 +348,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def same(trained: Run) -> Path:
     """A run that makes of each picture the same picture."""
     return trained("same", "--pair", "maps:photos")
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    """A system's file; see faulty.py."""
+    file = tmp_path / "faulty.py"
+    file.write_text(SYSTEM)
+    return file
+
+
+@pytest.fixture(scope="session")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of it that took one mulligan; nobody changes it."""
+    return lose_once(tmp_path_factory.mktemp("mended"))

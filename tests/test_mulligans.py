@@ -1,140 +1,34 @@
-"""Mulligans: whole commands that lose a game, go back and play on, or give up; interrupted or not, the same run."""
+"""Mulligans: whole commands that lose a game, go back and play on, or give up."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from conftest import Answer, Command, differences, newest, tree
-from mulligan import checkpoint, play
+from conftest import Command, newest, tree
+from faulty import WORDS, events, lost, saved
+from mulligan import checkpoint
 from mulligan.config import Run
 from mulligan.loader import Loader, Position
-from mulligan.loop import Loop
 from mulligan.model import Model
-from mulligan.play import Interrupted
 from mulligan.referee import verdict as v
 from mulligan.referee.verdict import Verdict
 from mulligan.report import write_report
 from mulligan.retake import SEEDS, is_over, retake, surrender
 from mulligan.rundir import RunDir
-from mulligan.train import resume, train
-
-# A layer of D that breaks down in a round, for good or the first time only: then it leaves a file.
-SYSTEM = '''"""Faulty: a system that loses, 2030, https://example.org"""
-
-from pathlib import Path
-
-import torch
-from pydantic import Field
-from torch import nn
-
-from mulligan import losses
-from mulligan.config import Config as BaseConfig
-from mulligan.config import role
-from mulligan.game import SGD, Stage, Turn, Typical
-from mulligan.signals import Signal
-
-
-class Config(BaseConfig):
-    batch: int = 8
-    z_dim: int = 2
-    once: bool = False
-    at: int = 7
-    lr: float = 0.05
-    gamma: float = Field(default=1.0, json_schema_extra=role("penalty"))
-
-
-class Fault(nn.Module):
-    """x -> x, until it has been played with for `at` rounds."""
-
-    def __init__(self, at, once):
-        super().__init__()
-        self.at, self.once, self.broken = at, once, False
-        self.register_buffer("played", torch.zeros(()))
-
-    def forward(self, x):
-        flag = Path(__file__).with_name("was-lost")
-        if self.training and self.played >= self.at and not (self.once and flag.exists()):
-            flag.touch()
-            self.broken = True
-        return x * torch.nan if self.broken else x
-
-
-class Faulty(Typical):
-    Config = Config
-    needs = {"x": (Signal("points", (None,), None),)}
-
-    def __init__(self, config, signals):
-        super().__init__(config, signals)
-        d = signals["x"].shape[0]
-        self.G = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, d))
-        self.D = nn.Sequential(nn.Linear(d, 8), Fault(config.at, config.once), nn.Tanh(), nn.Linear(8, 1),
-                               nn.Flatten(0))
-
-    def stages(self):
-        yield Stage("train", (Turn("D", (self.D,), self.d_loss, SGD(self.config.lr)),
-                              Turn("G", (self.G,), self.g_loss, SGD(0.05), after=lambda: self.D[1].played.add_(1))))
-
-    def d_loss(self, batch):
-        return losses.d_minimax(self.D(batch["x"]), self.D(*self.fake(batch)))
-
-    def g_loss(self, batch):
-        return losses.g_nonsaturating(self.D(*self.fake(batch)))
-'''
-OPTIONS: dict[str, Any] = {"data": "ring", "rounds": 12, "look_every": 3, "once": True, "quiet": True}
-WORDS = ("--data", "ring", "--rounds", 12, "--look-every", 3)  # looks at 3 and 6, lost in the eighth round
-
-
-@pytest.fixture
-def faulty(tmp_path: Path) -> Path:
-    file = tmp_path / "faulty.py"
-    file.write_text(SYSTEM)
-    return file
-
-
-def events(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in RunDir(run).read("events") if event["kind"] == kind]
-
-
-def saved(run: Path) -> list[str]:
-    """The checkpoints, all of them checked to be whole."""
-    places = checkpoint.all_in(run / "checkpoints")
-    assert all(map(checkpoint.is_whole, places))
-    return [place.name for place in places]
-
-
-def lost(answer: Answer) -> str:
-    """The last line of a command that ends with a lost game."""
-    assert answer.status == 1
-    assert "Traceback" not in answer.err
-    assert answer.out == ""
-    return answer.err.strip().splitlines()[-1]
-
 
 # --- a game that is lost once -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def mended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that took one mulligan; the command's output lies beside it."""
-    folder = tmp_path_factory.mktemp("mended")
-    (folder / "faulty.py").write_text(SYSTEM)
-    train(str(folder / "faulty.py"), out=folder / "run", **OPTIONS)
-    return folder / "run"
 
 
 def test_a_game_that_is_lost_once_is_played_to_its_end(faulty: Path, tmp_path: Path, mulligan: Command) -> None:
     run = tmp_path / "run"
     answer = mulligan("train", faulty, "--once", *WORDS, "--out", run)
     assert answer.status == 0
-    assert "mulligan 1, for not finite: back to round 6, --precision auto -> fp32" in answer.err
+    assert "mulligan 1, for not finite: back to round 6, --precision bf16 -> fp32" in answer.err
     assert "resumed at round 6" in answer.err
     assert saved(run)[-1] == "000012"
     assert Model.load(run).round == 12
@@ -295,86 +189,6 @@ def test_a_player_that_does_not_learn_is_seen_by_the_referee_alone(
     assert "stalled: D does not learn" in answer.err
     assert saved(other)[-1] == "000400"
     assert mulligan("diagnose", other).out.splitlines()[0] == f"{other}: stalled"
-
-
-# --- interrupted and gone on with ---------------------------------------------------------------------------
-
-
-def interrupt(system: Path, run: Path, plays: int) -> None:
-    """A run that Ctrl-C stops after so many rounds were played, those of a lost shot among them."""
-    count, whole = [0], Loop.play
-
-    def played(loop: Loop) -> None:
-        whole(loop)
-        count[0] += 1
-        if count[0] == plays:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "play", played)
-        with pytest.raises(Interrupted):
-            train(str(system), out=run, **OPTIONS)
-
-
-# 7 rounds are played before the fault, and 6 from round 6 on after it
-@pytest.mark.parametrize("plays", [5, 7, 8, 10], ids=["before the fault", "just before it", "after it", "well after"])
-def test_an_interrupted_run_with_a_mulligan_ends_bit_for_bit(
-    faulty: Path, mended: Path, tmp_path: Path, plays: int
-) -> None:
-    run = tmp_path / "run"
-    interrupt(faulty, run, plays)
-    assert len(RunDir(run).mulligans) == (plays > 7)
-    assert resume(run, quiet=True).round == 12
-    assert len(RunDir(run).mulligans) == 1
-    assert differences(newest(run), newest(mended)) == []
-
-
-def test_killed_between_the_mulligan_and_the_next_shot(
-    faulty: Path, mended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    def dies(*given: object) -> None:
-        raise Killed
-
-    run = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(play, "anew", dies)
-        with pytest.raises(Killed):
-            train(str(faulty), out=run, **OPTIONS)
-    assert resume(run, quiet=True).round == 12
-    assert differences(newest(run), newest(mended)) == []
-
-
-def test_more_rounds_afterwards_are_those_of_one_run(faulty: Path, mended: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train(str(faulty), out=run, **{**OPTIONS, "rounds": 9})
-    resume(run, rounds=12, quiet=True)
-    assert differences(newest(run), newest(mended)) == []
-
-
-def test_going_on_with_the_words_of_the_first_call(faulty: Path, tmp_path: Path, mulligan: Command) -> None:
-    """What the user said stays what the user said, whatever a mulligan made of it."""
-    run = tmp_path / "run"
-    words = ("train", faulty, "--once", *WORDS, "--precision", "auto", "--seed", 0, "--mulligans", 3)
-    assert mulligan(*words, "--out", run).status == 0
-    assert RunDir(run).config["run"]["precision"] == "fp32"
-    answer = mulligan(*words, "--resume", run, "--json")
-    assert answer.status == 0, answer.err
-    assert json.loads(answer.out)["round"] == 12
-    answer = mulligan("train", "--resume", run, "--rounds", 15, "--json")
-    assert json.loads(answer.out)["round"] == 15
-    assert RunDir(run).config["run"]["precision"] == "fp32"
-    assert "--seed 1" in mulligan("train", "--resume", run, "--seed", 1).mistake()
-
-
-def test_a_new_budget_stays_through_a_mulligan(faulty: Path, tmp_path: Path, mulligan: Command) -> None:
-    run = tmp_path / "run"
-    assert mulligan("train", faulty, "--once", *WORDS[:2], "--rounds", 6, "--look-every", 3, "--out", run).status == 0
-    answer = mulligan("train", "--resume", run, "--rounds", 14, "--json")
-    assert json.loads(answer.out)["round"] == 14
-    assert len(RunDir(run).mulligans) == 1
 
 
 # --- remedies that give a system something new --------------------------------------------------------------

@@ -273,3 +273,20 @@ def test_a_problem_of_the_data_is_told_once_and_ends_no_game() -> None:
     log[0]["data"] = {**GOOD, "copies": 0.9}
     assert names(log) == [v.DATA]
     assert Course(RUN, log).verdict == v.ALL_WELL
+
+
+# --- a run that goes on with another budget -----------------------------------------------------------------
+
+
+def test_of_a_longer_budget_what_is_past_is_a_smaller_part() -> None:
+    log = lines({})
+    log.append({**line(LINES + 1, {}), "budget": {"budget": 120.0, "rounds": None}})
+    shares = [m.share for m in History.of(log, RUN).moments]
+    assert shares == pytest.approx([0.5 * i / LINES for i in range(1, LINES + 2)])
+
+
+def test_what_is_judged_is_what_would_have_been_with_that_budget_from_the_beginning() -> None:
+    log = lines(CASES["stalled"][0])
+    longer = [*log[:-1], {**log[-1], "budget": {"budget": 6000.0, "rounds": None}}]
+    assert judge(History.of(log, RUN)).name == v.STALLED
+    assert judge(History.of(longer, RUN)) == judge(History.of(log, {"minutes": 100.0})) == v.ALL_WELL

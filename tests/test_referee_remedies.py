@@ -38,7 +38,8 @@ def situation(
     touched: Iterable[str] = (),
     **options: Any,
 ) -> Situation:
-    came_to = {"gamma": 3.0}  # what the data made of an option that is None
+    # what the data made of an option that is None, and the machine of one that is left to it
+    came_to = {"gamma": 3.0, "precision": (run or {}).get("precision", "bf16")}
     models = [Paper(**options), Run(**(run or {}))]
     return Situation.of(models, came_to.get, updates=updates or {}, touched=frozenset(touched))
 
@@ -88,7 +89,6 @@ STEPS: dict[str, tuple[Step, Situation, Changes]] = {
     "fp32": (r.in_fp32, situation(), {"precision": "fp32"}),
     "fp32: it is": (r.in_fp32, situation(run={"precision": "fp32"}), {}),
     "told louder": (r.told_louder, situation(), {"naming": 2.0}),
-    "dealt anew": (r.dealt_anew, situation(), {}),
 }  # fmt: skip
 
 

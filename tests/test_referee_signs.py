@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_the_energy_distance_of_a_shift_is_its_closed_form() -> None:
     )  # fmt: skip
     system = Made(lambda z, y: torch.zeros(len(z), 1), guess, ())
     system.makes = source.signals
-    found = Signs(system, source, Loop(system, Loader(rows, 64, seed=0), FP32))._distances(torch.zeros(50, 1))
+    found = Signs(system, source, Loop(system, Loader(rows, 64, seed=0), FP32)).views[0].distances(torch.zeros(50, 1))
     spread = 2 * 64 * 64 / (128 * 127)  # of one half of the real points from the other, of 128 that are looked at
     assert found["diversity"] == 0
     assert found["distance"] == pytest.approx((2 * 0.5 - spread) / spread, abs=1e-5)
@@ -200,6 +201,46 @@ def test_a_g_that_ignores_its_noise() -> None:
 
 def test_who_is_told_nothing_has_no_such_signs() -> None:
     assert not {"condition", "noise", "agreement", "agreement floor"} & measured()[0].keys()
+
+
+# --- several things at once ---------------------------------------------------------------------------------
+
+
+def both(second: Make, source: Source) -> tuple[dict[str, float], list[str]]:
+    """What is measured of a game that makes training images, and beside them something else."""
+    system = Made(drawn, guess, ())
+    system.makes = {"x": SIGNALS["x"], "other": SIGNALS["x"]}
+    first = system.generate
+    system.generate = lambda batch: {**first(batch), "other": second(batch["z"], batch["z"])}  # type: ignore[method-assign]
+    return Signs(system, source, Loop(system, Loader(source.train, 64, seed=0), FP32)).measure()
+
+
+def with_other(x: np.ndarray) -> Source:
+    """The data, and under another key other images."""
+    splits = {}
+    for name in ("train", "held_out", "test"):
+        split = getattr(SOURCE, name)
+        n = len(split)
+        rows = split.fetch(np.arange(n))
+        splits[name] = ArraySplit({"x": rows["x"].numpy(), "y": rows["y"].numpy(), "other": x[:n]}, np.arange(n))
+    return replace(SOURCE, signals={**SIGNALS, "other": SIGNALS["x"]}, **splits)
+
+
+def test_of_two_things_the_worse_one_counts() -> None:
+    source = with_other(TRAIN["x"].numpy())
+    well, missing = both(drawn, source)
+    assert well["diversity"] == pytest.approx(1, abs=0.05)
+    assert missing == []
+    lost, missing = both(lambda z, y: TRAIN["x"][:1].expand(len(z), -1, -1, -1), source)
+    assert lost["diversity"] == pytest.approx(0, abs=1e-3)
+    assert lost["distance"] > 0.3
+    assert lost["modes"] < 0.5
+    assert all(name.startswith("group") for name in missing), "the labels are those of the first"
+
+
+def test_where_all_real_ones_are_the_same_there_is_nothing_to_see() -> None:
+    found, _ = both(drawn, with_other(np.zeros((800, 1, 8, 8), np.float32)))
+    assert found["distance"] == pytest.approx(0, abs=0.02)
 
 
 # --- D ------------------------------------------------------------------------------------------------------
@@ -321,8 +362,8 @@ def test_of_a_rare_class_nothing_is_no_news() -> None:
 def test_agreement_is_the_share_that_is_of_the_class_it_was_made_for() -> None:
     x, y = blobs(4)
     modes = Modes(x, y, Signal("label", (), (0, 3)), 256)
-    assert modes.agreement(x, y) == 1
-    assert modes.agreement(x, (y + (y > 1).long()) % 4) == 0.5
+    assert modes.agreement(modes.read(x), y) == 1
+    assert modes.agreement(modes.read(x), (y + (y > 1).long()) % 4) == 0.5
 
 
 def test_more_clusters_than_points_are_no_error() -> None:

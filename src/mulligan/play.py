@@ -140,7 +140,7 @@ def _shot(plan: Plan, rundir: RunDir, display: Display, interrupted: list[float]
     system, run, runtime, loop = plan.system, plan.run, plan.runtime, plan.loop
     # of a second system: going through the stages shapes networks
     shares = [stage.share for stage in build(plan.config).stages()]
-    referee = Referee(system, plan.source, loop, run.model_dump())
+    referee = Referee(system, plan.source, loop, run.model_dump(), rundir.first_config["run"])
     look = Look(rundir, system, plan.source, loop, referee)
     ended = resuming and rundir.stopped_itself
     saved = _take_up(rundir, plan, look, display) if resuming else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mulligan import checkpoint, registry
+from mulligan import checkpoint, registry, runtime
 from mulligan.config import Run
 from mulligan.game import System
 from mulligan.model import build
@@ -69,7 +69,12 @@ def _remedy(
         left = {k: x for k, x in config["config"].items() if k != option}
         return build({**config, "config": left}).in_force(option)
 
-    situation = Situation.of(models, system.in_force, updates=updates, touched=touched, published=published)
+    def in_force(option: str) -> Any:
+        if option == "precision":
+            return runtime.in_force(config["run"]["precision"], system.device)
+        return system.in_force(option)
+
+    situation = Situation.of(models, in_force, updates=updates, touched=touched, published=published)
     last = max((taken["row"] for taken in rundir.mulligans if taken["verdict"] == verdict.name), default=-1)
 
     def works(changes: Changes) -> bool:

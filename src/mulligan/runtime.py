@@ -44,8 +44,7 @@ class Runtime:
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         keep_freed_memory()
-        bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(chosen))
-        return cls(chosen, bf16, rank, world)
+        return cls(chosen, in_force(precision, chosen) == "bf16", rank, world)
 
     def autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
@@ -131,6 +130,11 @@ def _device(name: str, local_rank: int) -> torch.device:
         have = ", ".join(d for d, ok in there.items() if ok)
         raise Mistake(f"--device {name}: torch sees no such device here; try --device {have}")
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def in_force(precision: str, device: torch.device) -> str:
+    """ "bf16" or "fp32": what a precision that was asked for, or left to the machine, comes to."""
+    return precision if precision != "auto" else "bf16" if _multiplies_bf16(device) else "fp32"
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

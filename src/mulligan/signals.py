@@ -7,6 +7,7 @@ knows neither torch nor numpy.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -56,6 +57,11 @@ class Signal:
         """Number of classes of a label."""
         assert self.kind == "label" and self.range is not None, f"{self.kind} has no classes"
         return int(self.range[1]) + 1
+
+    @property
+    def size(self) -> int:
+        """Numbers of one sample; what has any size counts once."""
+        return math.prod(n or 1 for n in self.shape)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -116,11 +116,9 @@ def _numbers(h: History) -> str:
 
 
 def _outlook(h: History) -> str:
-    found = h.recent("distance", 0.4)
-    if len(found) < 6:
+    halves = h.halves("distance", 0.4)
+    if halves is None:
         return "It is too early to say whether more time would help."
-    half = len(found) // 2
-    before, after = (sum(part) / len(part) for part in (found[:half], found[half:]))
-    if after < 0.95 * before:
+    if halves[1] < 0.95 * halves[0]:
         return "Samples were still coming nearer to the data: more time would help."
     return "Samples come no nearer to the data than they are: more time alone would not help much."

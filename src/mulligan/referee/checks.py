@@ -214,9 +214,8 @@ def condition_ignored(h: History) -> Verdict | None:
     if since is None and floor - chance > READS:
         astray = below("agreement", chance + SAYS * (floor - chance))
         since = h.lasting(_both(astray, below("distance", NEAR)), ticks=6, share=0.1)
-        followed = h.recent("agreement", 0.2)
-        half = len(followed) // 2
-        if half and median(followed[half:]) > median(followed[:half]) + FOLLOWS:
+        followed = h.halves("agreement", 0.2)
+        if followed and followed[1] > followed[0] + FOLLOWS:
             return None  # they begin to follow
     if since is None or h.get("diversity") < SAME:
         return None
@@ -277,11 +276,8 @@ AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 
 def improves(h: History, share: float = 0.1) -> bool:
     """Whether samples came nearer to the data within the newest part of the budget, and as much before it."""
-    found = h.recent("distance", 2 * share, least=6)
-    if len(found) < 6:
-        return True  # too early to say no
-    half = len(found) // 2
-    return median(found[half:]) < (1 - IMPROVES) * median(found[:half])
+    halves = h.halves("distance", 2 * share)
+    return halves is None or halves[1] < (1 - IMPROVES) * halves[0]  # too early to say no
 
 
 def _both(one: Callable[[Moment], bool], other: Callable[[Moment], bool]) -> Callable[[Moment], bool]:

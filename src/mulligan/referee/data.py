@@ -30,10 +30,10 @@ def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[
         signs: the referee's floors, for how well labels go with images.
     """
     key, signal = next(iter(system.makes.items()))
-    size = math.prod(n or 1 for n in signal.shape)
     low, high, copies = math.inf, -math.inf, []
     finite = True
-    for index in in_parts(evenly(source.train, min(len(source.train), LOOKED_AT, max(64, NUMBERS // size))), 100):
+    n = min(len(source.train), LOOKED_AT, max(64, NUMBERS // signal.size))
+    for index in in_parts(evenly(source.train, n), 100):
         x = source.train.fetch(index)[key].numpy()
         finite &= bool(np.isfinite(x).all())
         low, high = min(low, float(x.min())), max(high, float(x.max()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mulligan.rundir import FLOOR
@@ -14,6 +14,7 @@ Json = Mapping[str, Any]
 TICKS = 4  # measurements that a finding has to last for
 LAST = 0.04  # and of the budget: a bad moment is no lost game
 ENOUGH = 3_000  # seconds, times the part: of a budget of many hours nobody waits for a part
+HALVES = 6  # measurements, of which one half is held against the other
 ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
 
 
@@ -55,8 +56,7 @@ class History:
     @classmethod
     def of(cls, log: Iterable[Json], run: Json) -> History:
         """Of the lines of a log and the options of its run."""
-        minutes = run.get("minutes")
-        history = cls(60 * minutes if minutes else None, run.get("rounds"))
+        history = cls(**budget_of(run))
         for line in log:
             history.hear(line)
         return history
@@ -65,25 +65,32 @@ class History:
         """Add a line; whether it holds anything to judge."""
         self.data = line.get("data", self.data)
         self.ended = line.get("not_finite", self.ended)
-        signs = {**line.get("signs", {}), **_flat(line)}
+        self._hear_budget(line.get("budget"))
         if not line.get("signs"):
             return "not_finite" in line or "data" in line
         images = line.get("images", math.inf)
         if self.stage not in (None, line.get("stage")):
             self.moments, self.longest, self.began = [], {}, images
         self.stage = line.get("stage")
-        for player, update in _group(line, "update").items():
+        updates = _numbers(line.get("update"))
+        for player, update in updates.items():
             self.longest[player] = max(update, self.longest.get(player, 0.0))
+        share = self._share(line["round"], line["seconds"])
+        signs = {**line["signs"], **{f"update.{player}": update for player, update in updates.items()}}
         missing = tuple(line.get("missing", ()))
-        self.moments.append(
-            Moment(line["round"], images - self.began, line["seconds"], self._share(line), signs, missing)
-        )
+        self.moments.append(Moment(line["round"], images - self.began, line["seconds"], share, signs, missing))
         return True
 
-    def _share(self, line: Json) -> float:
+    def _hear_budget(self, told: Json | None) -> None:
+        """Of a run that goes on with another budget, what is past is another part of it."""
+        if told is not None:
+            self.budget, self.rounds = told["budget"], told["rounds"]
+            self.moments = [replace(m, share=self._share(m.round, m.seconds)) for m in self.moments]
+
+    def _share(self, round: int, seconds: float) -> float:
         if self.budget:
-            return float(line["seconds"] / self.budget)
-        return float(line["round"] / self.rounds if self.rounds else line["seconds"] / 3600)
+            return seconds / self.budget
+        return round / self.rounds if self.rounds else seconds / 3600
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -115,6 +122,12 @@ class History:
     def recent(self, name: str, share: float = LAST, least: int = TICKS) -> list[float]:
         """The values of the newest measurements, or of the newest part of the budget if those are more."""
         return [m.signs[name] for m in self.within(share, least) if name in m.signs]
+
+    def halves(self, name: str, share: float) -> tuple[float, float] | None:
+        """The medians of the first and of the second half of what `recent` gives; None where it is too little."""
+        found = self.recent(name, share, HALVES)
+        half = len(found) // 2
+        return (median(found[:half]), median(found[half:])) if len(found) >= HALVES else None
 
     def within(self, share: float, least: int = TICKS) -> list[Moment]:
         """The newest `least` measurements, or those of the newest part of the budget if they are more."""
@@ -168,17 +181,15 @@ def below(name: str, limit: float) -> Callable[[Moment], bool]:
     return lambda m: m.signs.get(name, math.inf) < limit
 
 
-def _flat(line: Json) -> dict[str, float]:
-    """What the loop measured, by names of one level: term.D.real, grad.D, update.D."""
-    groups = {"grad": _group(line, "grad_norm"), "update": _group(line, "update")}
-    groups |= {f"term.{player}": terms for player, terms in _group(line, "terms").items() if isinstance(terms, dict)}
-    return {f"{name}.{k}": v for name, found in groups.items() for k, v in found.items() if isinstance(v, int | float)}
+def budget_of(run: Json) -> dict[str, Any]:
+    """What the options of a run say of its length, by the names that `History` has for it."""
+    minutes = run.get("minutes")
+    return {"budget": 60 * minutes if minutes else None, "rounds": run.get("rounds")}
 
 
-def _group(line: Json, name: str) -> Json:
-    """An object within a line; empty where it is not there, or odd."""
-    found = line.get(name)
-    return found if isinstance(found, dict) else {}
+def _numbers(found: Any) -> dict[str, float]:
+    """The numbers of an object; none where it is not there, or odd."""
+    return {k: x for k, x in found.items() if isinstance(x, int | float)} if isinstance(found, dict) else {}
 
 
 def median(values: Sequence[float]) -> float:

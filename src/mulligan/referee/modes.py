@@ -56,9 +56,9 @@ class Modes:
         distance[torch.arange(len(rows)), rows] = torch.inf
         return float((self.label[distance.argmin(1)] == self.label[rows]).float().mean())
 
-    def agreement(self, x: Tensor, y: Tensor) -> float:
-        """The share of samples that fall into the class that they were made for."""
-        return float((self.read(x) == y.cpu()).float().mean())
+    def agreement(self, belongs: Tensor, y: Tensor) -> float:
+        """The share of samples that fall into the class that they were made for; `belongs`: see `read`."""
+        return float((belongs == y.cpu()).float().mean())
 
 
 def clusters(x: Tensor, k: int) -> Tensor:

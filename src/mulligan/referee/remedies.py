@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mulligan.referee import checks
 from mulligan.referee import verdict as v
 from mulligan.referee.checks import HASTY
 
 USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
-TIMID = 2e-4
+TIMID = 2 * checks.TIMID  # where a game is lost, steps that are nearly timid are too short
 ODD = 8.0  # times or part of the paper's value
 
 Values = Mapping[str, Any]
@@ -30,7 +31,7 @@ class Situation:
         values: of all options, those of the system and those of the run; None where the data decide.
         roles: of options, the name by the role.
         defaults: the papers'.
-        in_force: what a value that is None came to.
+        in_force: what an option that is left to the data or the machine came to.
         updates: by player, how far a step moves a weight, over its length.
         published: what an option of the system comes to if nobody sets it.
         touched: options that an earlier mulligan changed: they are no longer what the user said.
@@ -138,17 +139,12 @@ def more_of_d(s: Situation) -> Changes:
 
 
 def in_fp32(s: Situation) -> Changes:
-    return {} if s.values["precision"] == "fp32" else {"precision": "fp32"}
+    return {} if s.in_force("precision") == "fp32" else {"precision": "fp32"}
 
 
 def told_louder(s: Situation) -> Changes:
     name, now = s.option("told"), s.value("told")
     return {} if name is None or not now else {name: 2 * now}
-
-
-def dealt_anew(s: Situation) -> Changes:
-    """Nothing but another order of the data and other noise, which every mulligan has."""
-    return {}
 
 
 # --- the table: one row is tried at a time, the next that changes anything; the steps of a row together

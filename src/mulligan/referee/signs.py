@@ -1,37 +1,33 @@
 """Vital signs: what the referee reads of a game at every tick, from a few samples and at most a fiftieth of its time.
 
-Everything is measured through `scores` and `generate`, so no system knows of it. Distances are between small copies of
-the images (points: coordinates over their spread): no network took part that a player could please, and it costs next
-to nothing. Raw weights are looked at, for a moving average shows a lost game late.
+Everything is measured through `scores` and `generate`, so no system knows of it. Raw weights are looked at, for a
+moving average shows a lost game late.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from mulligan import runtime
 from mulligan.data.source import Source, Split, conditions, evenly, in_parts
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
-from mulligan.metrics.distances import nearest
 from mulligan.observe import auc, generate, observing
-from mulligan.referee.modes import Modes
+from mulligan.referee.view import Numbers, View
 from mulligan.rundir import FLOOR
 
 SHARE = 0.02  # of the training time
 SEED = 2  # of the latents, the same at each tick
-SIDE = 14  # of the small copies, in px
 LEAST, MOST = 64, 256  # samples
 NUMBERS = 1_000_000  # of all samples, unless that were fewer than LEAST
-KNOWN = 2_000  # training samples among which neighbours are looked for
-KNOWN_NUMBERS = 200_000_000  # of those, before they are made small
 LEAST_OTHER = 8  # samples that are made for something else the second time
-Numbers = dict[str, float]
+FLAT = 1e-6  # between real samples: there is nothing to learn
+# of the things that a system makes, which one's number tells how the game is: that of the worst
+WORST = {"distance": max, "swing": max, "diversity": min, "modes": min, "nearest": min, "condition": min, "noise": min}
 
 
 class Signs:
@@ -45,25 +41,15 @@ class Signs:
 
     def __init__(self, system: System, source: Source, loop: Loop) -> None:
         self.system, self.source, self.loop = system, source, loop
-        self.key, signal = next(iter(system.makes.items()))
-        size = int(np.prod([n or 1 for n in signal.shape]))
+        size = max(signal.size for signal in system.makes.values())
         few = min(MOST, 2 * system.config.batch)  # about what a round costs
         self.n = max(LEAST, min(few, NUMBERS // size))
         self.part = max(16, min(self.n, loop.shard))  # as in a look
         self.spent = self.cost = 0.0  # seconds: in all, and of one measurement
-        known = min(len(source.train), KNOWN, max(64, KNOWN_NUMBERS // size))
-        train, y = self._small(source.train, known)
-        self.scale = train.std(0).clamp(min=1e-6) if signal.kind == "points" else torch.ones(1)
-        self.train = train / self.scale
-        held_out, _ = self._small(source.held_out, min(self.n, len(source.held_out)))
-        self.held_out = held_out / self.scale
-        self.modes = Modes(self.train, y, source.signals.get("y"), self.n)
-        self.given = conditions(source.held_out, system.given, self.n)
-        self.real = self.train[np.linspace(0, known - 1, min(self.n, known)).astype(int)]
-        self.spread = max(_between(self.real, self.real), 1e-9)
-        self.usual = float(nearest(self.held_out, self.train).median())
-        self.belongs: Tensor | None = None  # of each sample, its mode at the last measurement
         self.since = loop.progress.seconds
+        views = [View(source, key, self.n, labelled=i == 0) for i, key in enumerate(system.makes)]
+        self.views = [views[0], *(view for view in views[1:] if view.spread > FLAT)]
+        self.given = conditions(source.held_out, system.given, self.n)
         self.floors = self._floors()
 
     def due(self) -> bool:
@@ -76,14 +62,12 @@ class Signs:
         with observing(self.system):
             runtime.seed(SEED, self.system.device)
             found = self._separation()
-            fake = self._made(SEED, self.given)
+            made = self._made(SEED, self.given)
             missing: list[str] = []
-            found["finite"] = float(bool(fake.isfinite().all()))
+            found["finite"] = float(all(x.isfinite().all() for x in made.values()))
             if found["finite"]:
-                found |= self._distances(fake)
-                course, missing = self._course(fake)
-                found |= course
-                found |= self._told(fake) | self.floors
+                samples, missing = self._samples(made)
+                found |= samples | self._told(made) | self.floors
         self.cost = time.perf_counter() - began
         self.spent += self.cost * counted
         return found, missing
@@ -120,82 +104,49 @@ class Signs:
 
     # --- samples --------------------------------------------------------------------------------------------
 
-    def _made(self, seed: int, given: Batch) -> Tensor:
-        made = generate(self.system, self.n, seed=seed, at_once=self.part, given=given)
-        return _small(made[self.key]) / self.scale
+    def _made(self, seed: int, given: Batch) -> Batch:
+        return generate(self.system, self.n, seed=seed, at_once=self.part, given=given)
 
-    def _distances(self, fake: Tensor) -> Numbers:
-        within, across = _between(fake, fake), _between(fake, self.real)
-        found = {
-            "diversity": within / self.spread,
-            # the energy distance (Székely & Rizzo 2013), as a share of how far real samples are from each other
-            "distance": (2 * across - within - self.spread) / self.spread,
-        }
-        if self.usual > 0:
-            found["nearest"] = float(nearest(fake, self.train).median()) / self.usual
-        return found
+    def _samples(self, made: Batch) -> tuple[Numbers, list[str]]:
+        """Of all that is made: how far it is from the data, and the modes that are missing."""
+        found, missing = [], []
+        for view in self.views:
+            fake = view.seen(made)
+            course, gone = view.course(fake)
+            found.append(view.distances(fake) | course)
+            missing += gone
+        return worst(found), missing
 
-    def _course(self, fake: Tensor) -> tuple[Numbers, list[str]]:
-        """How many modes have samples, how many samples changed their mode since the last time, and who is missing."""
-        belongs = self.modes.read(fake)
-        missing = self.modes.missing(belongs)
-        found = {"modes": 1 - len(missing) / max(1, self.modes.expected)}
-        if self.belongs is not None:
-            found["swing"] = float((belongs != self.belongs).float().mean())
-        self.belongs = belongs
-        return found, missing
-
-    def _told(self, fake: Tensor) -> Numbers:
+    def _told(self, made: Batch) -> Numbers:
         """By how much samples move with what they are made for, and with the noise; and whether they are it."""
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
-        other = torch.stack([(v != turned[k]).reshape(self.n, -1).any(1) for k, v in self.given.items()]).any(0)
+        differs = torch.stack([(v != turned[k]).reshape(self.n, -1).any(1) for k, v in self.given.items()]).any(0)
         found: Numbers = {}
-        if int(other.sum()) >= LEAST_OTHER:
-            found["condition"] = _apart(fake[other], self._made(SEED, turned)[other]) / self.spread
+        if int(differs.sum()) >= LEAST_OTHER:
+            other = self._made(SEED, turned)
+            found |= worst([{"condition": v.moved(v.seen(made)[differs], v.seen(other)[differs])} for v in self.views])
         if self.system.latent(1).shape[1]:
-            found["noise"] = _apart(fake, self._made(SEED + 1, self.given)) / self.spread
-        if "y" in self.given and self.modes.named:
-            found["agreement"] = self.modes.agreement(fake, self.given["y"])
+            other = self._made(SEED + 1, self.given)
+            found |= worst([{"noise": v.moved(v.seen(made), v.seen(other))} for v in self.views])
+        first = self.views[0]
+        if "y" in self.given and first.modes.named and first.belongs is not None:
+            found["agreement"] = first.modes.agreement(first.belongs, self.given["y"])
         return found
 
     def _floors(self) -> Numbers:
         """What unseen real data would have in place of samples."""
-        found = {"distance" + FLOOR: self._distances(self.held_out)["distance"]} if len(self.held_out) > 1 else {}
-        if "y" in self.given and self.modes.named:
-            found["agreement" + FLOOR] = self.modes.readable(self.n)
-            found["agreement chance"] = float(self.modes.real.square().sum())
+        real = worst([view.distances(view.held_out) for view in self.views if len(view.held_out) > 1])
+        found = {"distance" + FLOOR: real["distance"]} if real else {}
+        modes = self.views[0].modes
+        if "y" in self.given and modes.named:
+            found["agreement" + FLOOR] = modes.readable(self.n)
+            found["agreement chance"] = float(modes.real.square().sum())
         return found
 
-    # --- data -----------------------------------------------------------------------------------------------
 
-    def _small(self, split: Split, n: int) -> tuple[Tensor, Tensor | None]:
-        """Small copies of an even spread of n samples, and their labels where they have some."""
-        parts, labels = [], []
-        for index in in_parts(evenly(split, n), 100):
-            rows = split.fetch(index)
-            parts.append(_small(rows[self.key]))
-            labels.append(rows.get("y"))
-        known = [y for y in labels if y is not None]
-        return torch.cat(parts), torch.cat(known) if len(known) == len(parts) else None
-
-
-def _small(x: Tensor) -> Tensor:
-    """(N, d): points as they are, images as small copies."""
-    if x.dim() == 2:
-        return x.float()
-    h, w = (min(SIDE, n) for n in x.shape[2:])
-    return adaptive_avg_pool2d(x.float(), (h, w)).flatten(1)
-
-
-def _between(x: Tensor, y: Tensor) -> float:
-    """The mean distance between a row of x and one of y; of the same rows, between two different ones."""
-    total = torch.cdist(x, y).sum()
-    pairs = len(x) * (len(x) - 1) if x is y else len(x) * len(y)
-    return float(total) / max(1, pairs)
-
-
-def _apart(x: Tensor, y: Tensor) -> float:
-    """The mean distance between rows of the same number."""
-    return float((x - y).norm(dim=1).mean())
+def worst(found: Sequence[Numbers]) -> Numbers:
+    """By name, the number of the worst of some things that are made; a name that some lack is of the others."""
+    names = dict.fromkeys(name for numbers in found for name in numbers)
+    return {name: WORST[name](numbers[name] for numbers in found if name in numbers) for name in names}

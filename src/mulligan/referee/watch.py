@@ -10,7 +10,7 @@ from mulligan.loop import Loop
 from mulligan.referee.checks import HASTY
 from mulligan.referee.course import Course
 from mulligan.referee.data import numbers
-from mulligan.referee.history import median
+from mulligan.referee.history import budget_of, median
 from mulligan.referee.signs import Signs
 from mulligan.referee.verdict import Verdict
 from mulligan.runtime import most_memory
@@ -25,20 +25,22 @@ class Referee:
         system: in training.
         source: its data.
         loop: that plays it.
-        run: the run's options.
+        run: its options.
+        began: those that it began with, where it goes on with others.
     """
 
-    def __init__(self, system: System, source: Source, loop: Loop, run: Json) -> None:
+    def __init__(self, system: System, source: Source, loop: Loop, run: Json, began: Json | None = None) -> None:
         self.loop = loop
         self.signs = Signs(system, source, loop)
-        self.run, self.course = run, Course(run)
+        self.began, self.budget = began or run, budget_of(run)
+        self.course = Course(self.began)
         self.waited = (loop.waited, loop.progress.seconds)
         self.measured = -1  # the round
         self.images = loop.progress.images
 
     def take_up(self, log: list[Json]) -> None:
         """Go on from the lines of a log."""
-        self.course = Course(self.run, log)
+        self.course = Course(self.began, log)
 
     @property
     def verdict(self) -> Verdict:
@@ -62,11 +64,6 @@ class Referee:
         p = self.loop.progress
         if self.measured == p.round or not (at_once or self.signs.due()):
             return {}
-        first = (
-            {}
-            if self.course.history.data
-            else {"data": numbers(self.signs.source, self.signs.system, self.signs.floors)}
-        )
         self.measured = p.round
         signs, missing = self.signs.measure(counted=not at_once)
         waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
@@ -74,8 +71,18 @@ class Referee:
         if since > 0:
             signs["waiting"], signs["rate"] = waited / since, (p.images - self.images) / since
         self.images, signs["memory"] = p.images, most_memory(self.loop.runtime.device) / 1e6
+        signs = {k: round(x, 6) for k, x in signs.items()}
         updates = {k: round(x, 12) for k, x in self._newest().items()}
-        return {**first, "signs": {k: round(x, 6) for k, x in signs.items()}, "missing": missing, "update": updates}
+        return {**self._first(), "signs": signs, "missing": missing, "update": updates}
+
+    def _first(self) -> Json:
+        """What is said once: what the data are like, and how long the run is to be if that is not how it began."""
+        history, said = self.course.history, {}
+        if not history.data:
+            said["data"] = numbers(self.signs.source, self.signs.system, self.signs.floors)
+        if {"budget": history.budget, "rounds": history.rounds} != self.budget:
+            said["budget"] = self.budget
+        return said
 
     def hear(self, line: Json) -> list[Verdict]:
         """Add a line of the log; verdicts that are new with it."""
