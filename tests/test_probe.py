@@ -15,7 +15,7 @@ from conftest import FP32, TINY_GAN, Command, differences, each_system, newest, 
 from mulligan import probe, registry
 from mulligan.config import Run
 from mulligan.data.source import ArraySplit, DataCard, Source
-from mulligan.play import Plan, assemble
+from mulligan.plan import Plan, assemble
 from mulligan.probe import FREE, KEPT, LEAST, SPARE, Cost, cost, free_memory, probed
 from mulligan.train import prepare, train
 

@@ -19,7 +19,8 @@ from mulligan.clock import Budget, Clock, Due
 from mulligan.config import Run
 from mulligan.loop import Loop, Progress
 from mulligan.model import Model
-from mulligan.play import Interrupted, first_half
+from mulligan.plan import first_half
+from mulligan.play import Interrupted
 from mulligan.train import resume, train
 
 GAN: dict[str, Any] = {"batch": 8, "g_width": 8, "d_width": 8, "quiet": True}

@@ -13,7 +13,7 @@ from mulligan.losses import d_minimax, g_nonsaturating, g_saturating
 from mulligan.metrics.digits import load_judge
 from mulligan.model import SHIPPED, Model
 from mulligan.penalties import finite_difference_penalty, gradient_penalty
-from mulligan.play import first_half
+from mulligan.plan import first_half
 from mulligan.train import train
 
 CHOICES: list[tuple[str, str, dict[str, Any]]] = [

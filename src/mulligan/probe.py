@@ -21,7 +21,7 @@ from mulligan.game import parameters
 from mulligan.loader import Loader
 from mulligan.loop import Loop
 from mulligan.model import build
-from mulligan.play import Plan, assemble
+from mulligan.plan import Plan, assemble
 
 SIZES = (2, 4)  # samples that are played
 KEPT = 4  # numbers beside each weight: its gradient, Adam's two and the moving average

@@ -25,7 +25,8 @@ from mulligan.display import counting, note
 from mulligan.errors import Mistake
 from mulligan.game import System
 from mulligan.model import EXAMPLES, Model, reopen
-from mulligan.play import Plan, assemble, play, start_weights
+from mulligan.plan import Plan, assemble, start_weights
+from mulligan.play import play
 from mulligan.probe import probed
 from mulligan.rundir import RunDir, free_number, numbered, write_bytes_whole
 from mulligan.runtime import Runtime
