@@ -109,6 +109,19 @@ def test_a_log_of_another_library(form: str, game: str, tmp_path: Path, mulligan
     assert found["log"] == str(file)
 
 
+@pytest.mark.parametrize(
+    ("real", "fake", "verdict"), [(0.995, 0.004, v.D_WINS), (0.001, 0.001, v.HEALTHY), (0.6, 0.4, v.HEALTHY)]
+)
+def test_what_d_says_of_samples_is_no_loss(
+    real: float, fake: float, verdict: str, tmp_path: Path, mulligan: Command
+) -> None:
+    """A D that takes all for fakes has not won, though both numbers vanish."""
+    file = tmp_path / "log.csv"
+    file.write_text("D(x),D(G(z))\n" + f"{real},{fake}\n" * 60)
+    answer = mulligan("diagnose", file, "--json")
+    assert json.loads(answer.out)["verdict"]["name"] == verdict
+
+
 def test_the_story_in_words(tmp_path: Path, mulligan: Command) -> None:
     losses, _ = GAMES["D vanishes, G rises"]
     file = FORMS["d_loss,g_loss"](tmp_path, losses)
@@ -254,7 +267,8 @@ def test_a_run_is_told_and_not_touched(density_run: Path, mulligan: Command) -> 
     assert answer.status == 0
     assert answer.out.splitlines()[0] == f"{density_run}: healthy"
     assert "At round 6: the distance between samples and data went from" in answer.out
-    assert "It was a healthy game." in answer.out
+    assert "Nothing is wrong that can be seen after" in answer.out
+    assert "healthy game" not in answer.out, "so young a game is not known to be"
     found = json.loads(mulligan("diagnose", density_run, "--json").out)
     assert (found["mulligans"], found["verdict"]["lost"]) == ([], False)
     assert tree(density_run) == before

@@ -14,7 +14,7 @@ from mulligan.referee.checks import CHECKS, judge
 from mulligan.referee.course import Course
 from mulligan.referee.data import problems
 from mulligan.referee.history import TICKS, History
-from mulligan.story import MEANS
+from mulligan.story import MEANS, tell
 
 Json = dict[str, Any]
 RUN: Json = {"minutes": 1}
@@ -273,6 +273,11 @@ def test_a_problem_of_the_data_is_told_once_and_ends_no_game() -> None:
     log[0]["data"] = {**GOOD, "copies": 0.9}
     assert names(log) == [v.DATA]
     assert Course(RUN, log).verdict == v.ALL_WELL
+
+
+def test_a_long_run_in_which_nothing_was_found_is_said_to_be_healthy() -> None:
+    lines_told = tell(lines({}), [{"kind": "finish"}], RUN).lines
+    assert lines_told[-1].startswith("It was a healthy game.")
 
 
 # --- a run that goes on with another budget -----------------------------------------------------------------

@@ -29,8 +29,10 @@ NAMES = {
           "criticloss", "losscritic", "dlossmean", "lossdloss", "traindloss", "errdtotal", "da"),
     "G": ("gloss", "lossg", "gerr", "errg", "genloss", "lossgen", "generatorloss", "lossgenerator", "gtotal",
           "ggan", "lossggan", "traingloss", "glossmean", "lossgloss", "ga"),
-    "D_real": ("dx", "dreal", "realscore", "scorereal", "scoresreal", "drealacc", "lossscoresreal"),
-    "D_fake": ("dgz", "dfake", "fakescore", "scorefake", "scoresfake", "dgz1", "dfakeacc", "lossscoresfake"),
+    "D(x)": ("dx", "realscore", "scorereal", "scoresreal", "lossscoresreal"),
+    "D(G(z))": ("dgz", "dgz1", "fakescore", "scorefake", "scoresfake", "lossscoresfake"),
+    "D_real": ("dreal",),  # some mean what D says, others a part of its loss
+    "D_fake": ("dfake",),
     "step": ("step", "iter", "iteration", "iterations", "global", "globalstep", "batch", "kimg", "epoch", "round"),
 }  # fmt: skip
 VANISHED = 0.02  # a loss of D by cross-entropy, where it is right of everything
@@ -58,7 +60,7 @@ def read(file: Path) -> Columns:
     rows = _rows(text, file)
     names = list(dict.fromkeys(name for row in rows for name in row))
     known = {ours: name for ours in NAMES for name in names if _letters(name) in NAMES[ours]}
-    if not known.keys() & {"D", "G", "D_real"}:
+    if not known.keys() & {"D", "G", "D_real", "D(x)"}:
         raise Mistake(
             f"{file}: no column is known as a loss of D or of G; there are {', '.join(names[:8]) or 'none'}; "
             "name them d_loss and g_loss"
@@ -122,16 +124,18 @@ def _diverging(columns: Columns) -> Verdict | None:
 
 def _d_wins(columns: Columns) -> Verdict | None:
     advice = "G learns nothing from a judge who is never in doubt; slow D down, or penalise its gradients."
-    real, fake = columns.get("D_real", []), columns.get("D_fake", [])
-    if min(len(real), len(fake)) >= FEW:
+    for names in (("D(x)", "D(G(z))"), ("D_real", "D_fake")):
+        real, fake = (columns.get(name, []) for name in names)
+        if min(len(real), len(fake)) < FEW:
+            continue
         sure, other = _thirds(real)[1], _thirds(fake)[1]
         text = ""
-        if 0 <= sure < VANISHED and 0 <= other < VANISHED:  # some give these names to the two parts of D's loss
-            text = f"both parts of D's loss vanished ({sure:.2g} and {other:.2g})."
-        elif sure > SURE and other < 1 - SURE and all(0 <= x <= 1 for x in (*real, *fake)):
+        if sure > SURE and other < 1 - SURE and all(0 <= x <= 1 for x in (*real, *fake)):
             text = f"D gives {sure:.3f} to real samples and {other:.3f} to made ones."
+        elif "D_real" in names and 0 <= sure < VANISHED and 0 <= other < VANISHED:
+            text = f"both parts of D's loss vanished ({sure:.2g} and {other:.2g})."
         if text:
-            return Verdict(v.D_WINS, text, advice, {"D_real": sure, "D_fake": other}, player="D")
+            return Verdict(v.D_WINS, text, advice, dict(zip(names, (sure, other), strict=True)), player="D")
     d, g = columns.get("D", []), columns.get("G", [])
     if len(d) < FEW or min(d) < 0:  # a loss below 0 is a critic's
         return None

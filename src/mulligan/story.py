@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mulligan.referee.checks import YOUNG
 from mulligan.referee.course import Course
 from mulligan.referee.data import problems
 from mulligan.referee.history import History
@@ -89,7 +90,9 @@ def _stands(h: History, verdict: Verdict, ended: str) -> list[str]:
         return [] if h.ended else ["Nothing was measured of it yet: the run is too young, or older than its referee."]
     lines = [_numbers(h)]
     over = ended in ("finish", "lost")
-    if verdict.name == HEALTHY:
+    if verdict.name == HEALTHY and h.now.images < YOUNG:
+        lines.append(f"Nothing is wrong that can be seen after {h.now.images:,.0f} samples; that is early.")
+    elif verdict.name == HEALTHY:
         lines.append(f"{'It was' if over else 'It is'} a healthy game. {_outlook(h)}")
     else:
         lines.append(f"{'The last' if over else 'The'} verdict: {verdict}")
