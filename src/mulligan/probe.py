@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mulligan import runtime
 from mulligan.errors import Mistake
 from mulligan.game import parameters
 from mulligan.loader import Loader
@@ -80,8 +81,10 @@ def cost(plan: Plan) -> Cost:
         for loop in _stages(plan, n):
             shares += loop.stage.share
             for number, turn in enumerate(loop.stage.turns):
+                runtime.synchronize(plan.runtime.device)
                 began = time.perf_counter()
                 most = max(most, _saved_by(loop, number))
+                runtime.synchronize(plan.runtime.device)
                 took += (time.perf_counter() - began) * loop.stage.share * turn.repeat / turn.every
         saved.append(most)
         seconds.append(took / shares)

@@ -94,6 +94,14 @@ def seed(number: int, device: torch.device) -> None:
         torch.mps.manual_seed(number)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was told: a clock that is read before knows nothing."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def keep_freed_memory() -> None:
     """Have the C library keep the memory that tensors free, instead of giving it back to the system each time.
 
