@@ -24,7 +24,7 @@ SHARE = 0.02  # of the training time
 SEED = 2  # of the latents, the same at each tick
 LEAST, MOST = 64, 256  # samples
 NUMBERS = 1_000_000  # of all samples, unless that were fewer than LEAST
-LEAST_OTHER = 8  # samples that are made for something else the second time
+TOLD, LEAST_TOLD = 24, 8  # samples that are made again, for something else and from other noise
 FLAT = 1e-6  # between real samples: there is nothing to learn
 # of the things that a system makes, which one's number tells how the game is: that of the worst
 WORST = {"distance": max, "swing": max, "diversity": min, "modes": min, "nearest": min, "condition": min, "noise": min}
@@ -67,7 +67,7 @@ class Signs:
             found["finite"] = float(all(x.isfinite().all() for x in made.values()))
             if found["finite"]:
                 samples, missing = self._samples(made)
-                found |= samples | self._told(made) | self.floors
+                found |= samples | self._told() | self.floors
         self.cost = time.perf_counter() - began
         self.spent += self.cost * counted
         return found, missing
@@ -104,8 +104,8 @@ class Signs:
 
     # --- samples --------------------------------------------------------------------------------------------
 
-    def _made(self, seed: int, given: Batch) -> Batch:
-        return generate(self.system, self.n, seed=seed, at_once=self.part, given=given)
+    def _made(self, seed: int, given: Batch, n: int | None = None) -> Batch:
+        return generate(self.system, n or self.n, seed=seed, at_once=self.part, given=given)
 
     def _samples(self, made: Batch) -> tuple[Numbers, list[str]]:
         """Of all that is made: how far it is from the data, and the modes that are missing."""
@@ -117,23 +117,31 @@ class Signs:
             missing += gone
         return worst(found), missing
 
-    def _told(self, made: Batch) -> Numbers:
+    def _told(self) -> Numbers:
         """By how much samples move with what they are made for, and with the noise; and whether they are it."""
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
         differs = torch.stack([(v != turned[k]).reshape(self.n, -1).any(1) for k, v in self.given.items()]).any(0)
+        rows = differs.nonzero()[:TOLD, 0]
+        told = len(rows) >= LEAST_TOLD
+        rows = rows if told else torch.arange(min(TOLD, self.n))
+        given = {k: v[rows] for k, v in self.given.items()}
+        once = self._made(SEED, given, len(rows))
         found: Numbers = {}
-        if int(differs.sum()) >= LEAST_OTHER:
-            other = self._made(SEED, turned)
-            found |= worst([{"condition": v.moved(v.seen(made)[differs], v.seen(other)[differs])} for v in self.views])
+        if told:
+            found |= self._moved(
+                "condition", once, self._made(SEED, {k: v[rows] for k, v in turned.items()}, len(rows))
+            )
         if self.system.latent(1).shape[1]:
-            other = self._made(SEED + 1, self.given)
-            found |= worst([{"noise": v.moved(v.seen(made), v.seen(other))} for v in self.views])
+            found |= self._moved("noise", once, self._made(SEED + 1, given, len(rows)))
         first = self.views[0]
         if "y" in self.given and first.modes.named and first.belongs is not None:
             found["agreement"] = first.modes.agreement(first.belongs, self.given["y"])
         return found
+
+    def _moved(self, name: str, once: Batch, again: Batch) -> Numbers:
+        return worst([{name: view.moved(view.seen(once), view.seen(again))} for view in self.views])
 
     def _floors(self) -> Numbers:
         """What unseen real data would have in place of samples."""
