@@ -186,10 +186,30 @@ def test_a_bad_moment_is_no_alarm(name: str, bad: int, of: int) -> None:
     assert names(lines(signs, lambda i: 0 <= i - 2 * of // 3 < bad, of)) == []
 
 
-def test_one_long_step_in_the_beginning_is_no_lost_game() -> None:
+def test_a_first_step_that_throws_the_weights_away_is_told_at_once_and_may_go_over() -> None:
     log = lines({})
     log[0]["update"]["D"] = 10.0
-    assert names(log) == []
+    assert names(log) == [v.DIVERGING, v.HEALTHY]
+    assert names(log[: LINES // 20]) == [v.DIVERGING]
+
+
+def test_modes_that_are_missing_now_here_now_there_are_a_collapse() -> None:
+    """From look to look samples become something else, of which there is never much."""
+    hops = {"distance": 0.25, "modes": lambda t: 0.3 + 0.5 * (round(60 * t) % 3 == 0), "swing": 1.0}
+    assert names(lines(hops))[0] == v.COLLAPSE
+
+
+def test_a_game_that_begins_with_few_modes_and_adds_to_them_is_healthy() -> None:
+    assert names(lines({"modes": lambda t: min(1.0, 0.2 + 4 * t), "swing": 0.3})) == []
+
+
+def test_nobody_who_asks_is_enough_where_samples_look_like_nothing_yet() -> None:
+    """An early game follows nothing yet; one whose D says the same of any condition never will."""
+    astray = {"agreement": 0.1, "distance": 0.25}
+    assert v.CONDITION not in names(lines(astray))
+    assert v.CONDITION not in names(lines({**astray, "D.matching": 0.52}))
+    assert names(lines({**astray, "D.matching": 0.5}))[0] == v.CONDITION
+    assert names(lines({"agreement": 0.9, "D.matching": 0.5})) == [], "a reader of its own asks in an AC-GAN"
 
 
 @each_case

@@ -200,7 +200,7 @@ def test_a_g_that_ignores_its_noise() -> None:
 
 
 def test_who_is_told_nothing_has_no_such_signs() -> None:
-    assert not {"condition", "noise", "agreement", "agreement floor"} & measured()[0].keys()
+    assert not {"condition", "noise", "agreement", "agreement floor", "D.matching"} & measured()[0].keys()
 
 
 # --- several things at once ---------------------------------------------------------------------------------
@@ -262,6 +262,20 @@ def test_a_d_that_knows_the_training_data_by_heart() -> None:
     assert (found["D.real"], found["D.held_out"]) == (1, 0)
     fair, _ = measured(ask=lambda x: x.mean((1, 2, 3)))
     assert fair["D.memory"] == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize(("asks", "auc"), [(True, 1.0), (False, 0.5)])
+def test_whether_d_asks_if_a_sample_matches_its_condition(asks: bool, auc: float) -> None:
+    """Real samples with their own condition, and with another's."""
+    signs = signs_of(drawn_as_told, given=("y",))
+
+    def scores(batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        quarters = torch.stack([batch["x"][:, 0, a : a + 4, b : b + 4].mean((1, 2)) for a in (0, 4) for b in (0, 4)], 1)
+        right = (quarters.argmax(1) == batch["y"]).float()
+        return {"D": (right * asks, torch.zeros(len(right)))}
+
+    signs.system.scores = scores  # type: ignore[method-assign]
+    assert signs.measure()[0]["D.matching"] == auc
 
 
 # --- it is a look and no touch ------------------------------------------------------------------------------

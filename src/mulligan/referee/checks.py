@@ -30,10 +30,11 @@ READS = 0.3  # more than chance: labels that can be read from small copies at al
 FOLLOWS = 0.02  # more of the samples follow in one half of what is looked at than in the other
 GROWN = 2.5  # times the least distance so far
 RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and how far D's logits are apart then
-SWINGS = 0.7  # of the samples in another mode at the next look
+SWINGS = 0.85  # of the samples in another mode at the next look
 WAITS = 0.5  # of the time
-LATE = 0.2  # of the budget: what has been so from the beginning may begin as late as that
+YET, LATE = 0.1, 0.2  # of the budget: what began may go on for that long, what has been so all along
 ALIKE = 0.8  # of the first distance: nothing was gained
+SLOW_START = 1_000  # rounds, in which the game of 2014 gets off the ground
 YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
 
 
@@ -74,7 +75,9 @@ def frozen(h: History) -> Verdict | None:
 def timid(h: History) -> Verdict | None:
     """A player whose steps are too small to get anywhere within the budget."""
     for player in h.players:
-        since = h.lasting(_both(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14)
+        since = h.lasting(
+            _both(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=SLOW_START
+        )
         if since:
             text = (
                 f"{player} hardly learns: a step changes its weights by {h.get(f'update.{player}'):.1g} of their size."
@@ -86,7 +89,7 @@ def timid(h: History) -> Verdict | None:
 
 def not_begun(h: History) -> Verdict | None:
     """Samples that have been the same from the beginning. Many good games begin so, for a while."""
-    since = h.lasting(below("diversity", SAME), ticks=6, share=0.14)
+    since = h.lasting(below("diversity", SAME), ticks=6, share=0.14, rounds=SLOW_START)
     if since is None or since is not h.moments[0] or improves(h):
         return None
     text = f"G has not begun: its samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by."
@@ -134,14 +137,17 @@ def g_wins(h: History) -> Verdict | None:
 
 
 def hasty(h: History) -> Verdict | None:
-    """Steps as long as the weights themselves, after which nothing is left to learn from."""
-    for player in h.players:
-        longest = h.longest[player]
-        since = h.lasting(above("distance", FAR), share=0.12)
-        if since and longest > HASTY and h.get("distance") > ALIKE * h.started:
-            text = f"a step of {player} changed weights by {longest:.1g} of their size; samples are far from the data."
+    """Steps longer than the weights themselves: at once where the first was, or those of a game that comes to nothing.
+
+    A game may get over its first steps; it is told of while it is young, for another shot has a better start.
+    """
+    for player, longest in h.longest.items():
+        at_first = h.moments[0].signs.get(f"update.{player}", 0.0) > HASTY and h.now.share < LATE
+        lost = h.lasting(above("distance", FAR), share=0.12) and h.get("distance") > ALIKE * h.started
+        if longest > HASTY and (at_first or lost):
+            text = f"a step of {player} changed its weights by {longest:.2g} times their size."
             advice = "The learning rate is far too high: what was learned is thrown away."
-            return _found(h, v.DIVERGING, since, text, advice, (f"update.{player}", "distance"), player)
+            return _found(h, v.DIVERGING, h.moments[0], text, advice, (f"update.{player}", "distance"), player)
     return None
 
 
@@ -198,9 +204,15 @@ def total_collapse(h: History) -> Verdict | None:
 
 
 def partial_collapse(h: History) -> Verdict | None:
-    since = h.lasting(below("modes", 1 - GONE + 1e-6), ticks=6, share=0.1)
-    if since is None or improves(h) or (since is h.moments[0] and h.now.share - since.share < LATE):
+    """Kinds of the data that are missing: the same ones, or now these and now those."""
+    few = 1 - GONE + 1e-6
+    found = h.recent("modes", 0.1, least=6)
+    # many good games begin with few, and add to them
+    adds = max(h.column("modes"), default=0.0) <= few and median(h.recent("swing", 0.1, least=6)) < SWINGS
+    begins = h.now.share < (LATE if adds else YET)
+    if len(found) < 6 or max(median(found), found[-1]) > few or begins or improves(h):
         return None
+    since = h.within(0.1, least=6)[0]
     names = h.now.missing
     some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     text = f"{len(names)} kinds of the data never appear among the samples ({some})."
@@ -211,12 +223,10 @@ def partial_collapse(h: History) -> Verdict | None:
 def condition_ignored(h: History) -> Verdict | None:
     chance, floor = h.get("agreement chance"), h.floor("agreement")
     since = h.lasting(below("condition", MOVES), ticks=6, share=0.1)
-    if since is None and floor - chance > READS:
+    if since is None and floor - chance > READS and not _begins_to_follow(h):
         astray = below("agreement", chance + SAYS * (floor - chance))
-        since = h.lasting(_both(astray, below("distance", NEAR)), ticks=6, share=0.1)
-        followed = h.halves("agreement", 0.2)
-        if followed and followed[1] > followed[0] + FOLLOWS:
-            return None  # they begin to follow
+        # samples that look like nothing yet follow nothing yet, unless nobody asks them to
+        since = h.lasting(lambda m: astray(m) and (_looks_real(m) or _nobody_asks(m)), ticks=6, share=0.1)
     if since is None or h.get("diversity") < SAME:
         return None
     text = "samples do not follow what they are told to be."
@@ -227,8 +237,22 @@ def condition_ignored(h: History) -> Verdict | None:
     return _found(h, v.CONDITION, since, text, advice, ("condition", "agreement"))
 
 
+def _begins_to_follow(h: History) -> bool:
+    followed = h.halves("agreement", 0.2)
+    return followed is not None and followed[1] > followed[0] + FOLLOWS
+
+
+_looks_real = below("distance", NEAR)
+
+
+def _nobody_asks(m: Moment) -> bool:
+    """Whether no player says anything else of a sample when its condition is another's."""
+    asked = [x for name, x in m.signs.items() if name.endswith(".matching")]
+    return bool(asked) and all(abs(x - 0.5) < 1e-6 for x in asked)
+
+
 def noise_ignored(h: History) -> Verdict | None:
-    since = h.lasting(below("noise", MOVES), ticks=6, share=0.1)
+    since = h.lasting(below("noise", MOVES), share=0.1)
     if since is None:
         return None
     text = f"another random vector changes a sample by {100 * h.get('noise'):.2g} % of what real samples differ by."

@@ -76,27 +76,31 @@ class Signs:
 
     def _separation(self) -> Numbers:
         """By player: its mean logit on training reals, held-out reals and fakes, and how well it tells them apart."""
-        asked = {name: self._scores(split) for name, split in
-                 (("train", self.source.train), ("held_out", self.source.held_out))}  # fmt: skip
+        known, new = self._scores(self.source.train), self._scores(self.source.held_out)
         found: Numbers = {}
-        for player, (known, fake) in asked["train"].items():
-            new, other = asked["held_out"][player]
-            fakes = torch.cat([fake, other])
+        for player, (train, made) in known.items():
+            held_out, other = new[player]
+            fakes = torch.cat([made, other])
             found |= {
-                f"{player}.real": float(known.mean()),
-                f"{player}.held_out": float(new.mean()),
+                f"{player}.real": float(train.mean()),
+                f"{player}.held_out": float(held_out.mean()),
                 f"{player}.fake": float(fakes.mean()),
-                f"{player}.auc_train": auc(known, fakes),
-                f"{player}.auc": auc(new, fakes),
-                f"{player}.memory": auc(known, new),
+                f"{player}.auc_train": auc(train, fakes),
+                f"{player}.auc": auc(held_out, fakes),
+                f"{player}.memory": auc(train, held_out),
             }
+        told = tuple(key for key in self.system.given if key not in self.system.makes)
+        for player, (mismatched, _) in (self._scores(self.source.held_out, turned=told) if told else {}).items():
+            found[f"{player}.matching"] = auc(new[player][0], mismatched)
         return found
 
-    def _scores(self, split: Split) -> dict[str, tuple[Tensor, Tensor]]:
+    def _scores(self, split: Split, turned: tuple[str, ...] = ()) -> dict[str, tuple[Tensor, Tensor]]:
+        """By player, its logits on real samples and on fakes; the real ones with others' conditions `turned`."""
         parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
         rows = evenly(split, min(self.n, len(split)))
         for index in in_parts(rows, self.part):
             batch = {k: v.to(self.system.device) for k, v in split.fetch(index).items()}
+            batch |= {k: batch[k].roll(len(index) // 2, 0) for k in turned}
             for player, logits in self.system.scores(batch).items():
                 parts.setdefault(player, []).append(logits)
         joined = {player: tuple(map(torch.cat, zip(*found, strict=True))) for player, found in parts.items()}
