@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -201,6 +202,17 @@ def test_modes_that_are_missing_now_here_now_there_are_a_collapse() -> None:
 
 def test_a_game_that_begins_with_few_modes_and_adds_to_them_is_healthy() -> None:
     assert names(lines({"modes": lambda t: min(1.0, 0.2 + 4 * t), "swing": 0.3})) == []
+
+
+def test_the_slow_start_of_2014_is_no_lost_game() -> None:
+    """All samples one grey blur that jumps about, and a D that is never wrong, for a fifth of three minutes."""
+    start = {
+        "distance": lambda t: 0.5 + 0.1 * math.sin(200 * t) if t < 0.2 else 0.5 * (1 - t), "D.auc": 1.0,
+        "diversity": lambda t: 0.03 if t < 0.2 else 0.03 + 1.2 * (t - 0.2), "modes": lambda t: 0.1 if t < 0.2 else t,
+        "swing": lambda t: 1.0 if t < 0.3 else 0.5, "update.G": lambda t: min(1e-7 * 10 ** (30 * t), 1e-3),
+    }  # fmt: skip
+    log = [{**one, "round": 60 * i, "images": 6_000 * i, "seconds": 3 * i} for i, one in enumerate(lines(start), 1)]
+    assert names(log, {"minutes": 3}) == []
 
 
 def test_nobody_who_asks_is_enough_where_samples_look_like_nothing_yet() -> None:

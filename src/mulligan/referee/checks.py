@@ -17,10 +17,11 @@ from mulligan.referee.verdict import ALL_WELL, Verdict
 NEAR = 0.12  # of the distance between real samples: what is made looks like the data
 FAR = 0.3  # of the distance between real samples: what is made looks like nothing in the data
 SAME = 0.1  # of real diversity: all samples are one
+ONE_KIND = 0.2  # of real diversity: they are of one kind
 GONE = 1 / 3  # of the modes
 KNOWS = 0.97  # AUC: D tells nearly all apart
 GUESSES = 0.6  # AUC: it hardly does
-IMPROVES = 0.1  # of the distance, from one half of what is looked at to the other
+IMPROVES = 0.1  # of the distance, or of real diversity, from one half of what is looked at to the other
 FIXED, TIMID, HASTY = 1e-9, 1e-4, 3.0  # of a weight, that a step moves it: none learns, hardly one does, all is lost
 REMEMBERS = 0.85  # AUC of training data against unseen data
 COPIED = 0.4  # of the distance at which unseen real data lie from training data
@@ -76,7 +77,7 @@ def timid(h: History) -> Verdict | None:
     """A player whose steps are too small to get anywhere within the budget."""
     for player in h.players:
         since = h.lasting(
-            _both(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=SLOW_START
+            _all(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=SLOW_START
         )
         if since:
             text = (
@@ -99,7 +100,7 @@ def not_begun(h: History) -> Verdict | None:
 
 def stalled(h: History) -> Verdict | None:
     """Nothing comes nearer to the data, and nothing else explains it."""
-    since = h.lasting(above("distance", FAR), ticks=8, share=0.2)
+    since = h.lasting(above("distance", FAR), ticks=8, share=0.2, rounds=SLOW_START)
     if since is None or improves(h, 0.2):
         return None
     text = "samples look nothing like the data and come no nearer."
@@ -112,7 +113,9 @@ def stalled(h: History) -> Verdict | None:
 
 def d_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since = h.lasting(_both(above(f"{player}.auc", KNOWS), above("distance", FAR)), ticks=6, share=0.16)
+        # of samples that are all the same: see not_begun
+        loses = _all(above(f"{player}.auc", KNOWS), above("distance", FAR), above("diversity", SAME))
+        since = h.lasting(loses, ticks=6, share=0.16)
         if since and not improves(h):
             right = f"{100 * h.get(f'{player}.auc'):.1f} %"
             text = f"{player} tells real from made in {right} of all cases, and the samples come no nearer to the data."
@@ -123,7 +126,7 @@ def d_wins(h: History) -> Verdict | None:
 
 def g_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since = h.lasting(_both(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08)
+        since = h.lasting(_all(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08)
         if since:
             auc = h.get(f"{player}.auc")
             text = (
@@ -142,7 +145,7 @@ def hasty(h: History) -> Verdict | None:
     A game may get over its first steps; it is told of while it is young, for another shot has a better start.
     """
     for player, longest in h.longest.items():
-        at_first = h.moments[0].signs.get(f"update.{player}", 0.0) > HASTY and h.now.share < LATE
+        at_first = h.first(f"update.{player}") > HASTY and h.now.share < LATE
         lost = h.lasting(above("distance", FAR), share=0.12) and h.get("distance") > ALIKE * h.started
         if longest > HASTY and (at_first or lost):
             text = f"a step of {player} changed its weights by {longest:.2g} times their size."
@@ -184,8 +187,11 @@ def runaway(h: History) -> Verdict | None:
 
 def oscillating(h: History) -> Verdict | None:
     swings, distances = h.recent("swing", 0.15, least=6), h.recent("distance", 0.15, least=6)
-    if len(swings) < 6 or median(swings) < SWINGS or median(distances) < FAR or improves(h):
+    begins = h.now.round < SLOW_START
+    if len(swings) < 6 or median(swings) < SWINGS or median(distances) < FAR or begins or improves(h):
         return None
+    if median(h.recent("diversity", 0.15, least=6)) < ONE_KIND:
+        return None  # they change places all at once, as a game does that has not begun
     text = f"from one look to the next {100 * median(swings):.0f} % of the samples become something else."
     advice = "The players chase each other in a circle; smaller steps settle them."
     return _found(h, v.OSCILLATING, h.moments[-len(swings)], text, advice, ("swing", "distance"))
@@ -209,8 +215,8 @@ def partial_collapse(h: History) -> Verdict | None:
     found = h.recent("modes", 0.1, least=6)
     # many good games begin with few, and add to them
     adds = max(h.column("modes"), default=0.0) <= few and median(h.recent("swing", 0.1, least=6)) < SWINGS
-    begins = h.now.share < (LATE if adds else YET)
-    if len(found) < 6 or max(median(found), found[-1]) > few or begins or improves(h):
+    begins = h.now.share < (LATE if adds else YET) or h.now.round < SLOW_START
+    if len(found) < 6 or max(median(found), found[-1]) > few or begins or h.get("diversity") < ONE_KIND or improves(h):
         return None
     since = h.within(0.1, least=6)[0]
     names = h.now.missing
@@ -299,13 +305,17 @@ AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 
 
 def improves(h: History, share: float = 0.1) -> bool:
-    """Whether samples came nearer to the data within the newest part of the budget, and as much before it."""
-    halves = h.halves("distance", 2 * share)
-    return halves is None or halves[1] < (1 - IMPROVES) * halves[0]  # too early to say no
+    """Whether samples came nearer to the data, or became more diverse, within the newest part of the budget, and as
+    much before it.
+    """
+    distance, diversity = h.halves("distance", 2 * share), h.halves("diversity", 2 * share)
+    if distance is None or diversity is None:
+        return True  # too early to say no
+    return distance[1] < (1 - IMPROVES) * distance[0] or min(1.0, diversity[1]) > diversity[0] + IMPROVES
 
 
-def _both(one: Callable[[Moment], bool], other: Callable[[Moment], bool]) -> Callable[[Moment], bool]:
-    return lambda m: one(m) and other(m)
+def _all(*conditions: Callable[[Moment], bool]) -> Callable[[Moment], bool]:
+    return lambda m: all(holds(m) for holds in conditions)
 
 
 def _found(

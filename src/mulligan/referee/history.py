@@ -112,6 +112,10 @@ class History:
         """The newest value."""
         return self.now.signs.get(name, default)
 
+    def first(self, name: str) -> float:
+        """The value at the first measurement."""
+        return self.moments[0].signs.get(name, math.nan)
+
     def floor(self, name: str) -> float:
         return self.get(name + FLOOR, 0.0)
 

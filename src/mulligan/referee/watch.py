@@ -49,12 +49,15 @@ class Referee:
 
     @property
     def updates(self) -> dict[str, float]:
-        """By player, how far its steps moved a weight, over its length: what was usual, or the longest if that is what
-        lost the game.
+        """By player, how far its steps moved a weight, over its length: the median, or the first if that threw the
+        weights away. A long step in the middle is an accident, and says nothing of the pace.
         """
         history = self.course.history
-        usual = {player: median(history.column(f"update.{player}")) for player in history.longest}
-        return {p: longest if longest > HASTY else usual[p] for p, longest in history.longest.items()}
+        found = {}
+        for player in history.longest:
+            first = history.first(f"update.{player}")
+            found[player] = first if first > HASTY else median(history.column(f"update.{player}"))
+        return found
 
     def _newest(self) -> dict[str, float]:
         return {player: float(update) for player, update in self.loop.updates.items()}
