@@ -172,7 +172,11 @@ def _row(store: runner.Store, case: Case) -> Json | None:
     # a transient fault has its quarter from when it happens
     start = spoil.AT if case.spoil in spoil.TRANSIENT else 0.0
     first = next((t for t in verdicts if t["share"] >= start - 0.01), None)
+    healthy, spoiled = _healthy_metric(store, case), (json.loads(file.read_text())["metric"] or {}).get("value")
     row |= {
+        "healthy metric": healthy,
+        "spoiled metric": spoiled,
+        "harmful": spoiled is None or healthy is None or spoiled > NEAR * healthy,
         "right": list(case.right),
         "noticed": first is not None and first["share"] - start <= QUARTER,
         "named": first is not None and first["verdict"] in case.right,
@@ -180,11 +184,10 @@ def _row(store: runner.Store, case: Case) -> Json | None:
     }
     if case.mends and (file := _file(store, case, "mended")).exists():
         result = json.loads(file.read_text())
-        healthy = _healthy_metric(store, case)
         metric = (result["metric"] or {}).get("value")
         row |= {
             "mended": bool(metric is not None and healthy is not None and metric <= NEAR * healthy),
-            "metric": metric, "healthy metric": healthy, "mulligans": [m["words"] for m in result["mulligans"]],
+            "mended metric": metric, "mulligans": [m["words"] for m in result["mulligans"]],
         }  # fmt: skip
         row["said"] += f"; {len(result['mulligans'])} mulligans, {metric} where healthy is {healthy}"
     return row
@@ -200,9 +203,11 @@ def _healthy_metric(store: runner.Store, case: Case) -> float | None:
 def _counts(rows: list[Json]) -> Json:
     bad = [r for r in rows if not r["healthy"]]
     good = [r for r in rows if r["healthy"]]
+    harmful = [r for r in bad if r["harmful"]]  # the others end as a healthy game does: nothing was to be noticed
     mends = [r for r in bad if "mended" in r]
     return {
         "noticed": wilson(sum(r["noticed"] for r in bad), len(bad)),
+        "noticed of the harmful": wilson(sum(r["noticed"] for r in harmful), len(harmful)),
         "named": wilson(sum(r["named"] for r in bad), len(bad)),
         "mended": wilson(sum(r["mended"] for r in mends), len(mends)),
         "false": wilson(sum(r["false"] for r in good), len(good)),
