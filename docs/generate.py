@@ -90,7 +90,14 @@ def tables_of(page: Path) -> Mapping[str, Callable[[], str]]:
     if page.parent.name == "verbs" and name in VERBS:
         own = VERBS[name]
         return {"sources": sources, **{table: partial(options, own[table]) for table in own}}
-    return {"systems": systems, "verbs": verbs, "sources": sources, "measured": compared, "progress": progress}
+    return {
+        "systems": systems,
+        "verbs": verbs,
+        "sources": sources,
+        "measured": compared,
+        "progress": progress,
+        **REFEREE,
+    }
 
 
 # --- tables ------------------------------------------------------------------------------------------------
@@ -258,6 +265,62 @@ def progress() -> str:
     table = markdown(("System", "Year", *history.COLUMNS), rows)
     words = " ".join(found["caption"])
     return f"![progress](figures/progress.png)\n\n{words}\n\n{found['credit']}\n\n{table}"
+
+
+# --- the referee: benchmarks/results/sabotage.json and no_lost_run.json ------------------------------------------
+
+
+def referee_halves() -> str:
+    found = results("sabotage")
+    if found is None:
+        return NOT_YET.replace("systems.py", "sabotage.py")
+    asked = ("noticed", "noticed of the harmful", "named", "mended", "false")
+    rows = [(half, *(of_so_many(counts[name]) for name in asked)) for half, counts in found["halves"].items()]
+    head = ("Cases", "noticed within a quarter", "of those that did harm", "the right cause first", "mended",
+            "false among healthy games")  # fmt: skip
+    return markdown(head, rows)
+
+
+def of_so_many(share: dict[str, Any]) -> str:
+    return f"{share['n']} of {share['of']} ({100 * share['low']:.0f} to {100 * share['high']:.0f} %)"
+
+
+def referee_cases() -> str:
+    found = results("sabotage")
+    if found is None:
+        return NOT_YET.replace("systems.py", "sabotage.py")
+    rows = []
+    for one in (case for case in found["cases"] if not case["healthy"]):
+        said = next((t for t in one["verdicts"] if t["share"] >= one["from"]), None)
+        rows.append((
+            one["case"], one["game"], one["half"],
+            f"{said['verdict']} at {said['share']:.0%}" if said else "nothing",
+            "yes" if one["named"] else f"no: {' or '.join(one['right'])}",
+            *(worth(one.get(f"{name} metric")) for name in ("healthy", "spoiled")),
+            worth(one.get("mended metric")) if "mended" in one else "",
+            "; ".join(one.get("mulligans", ())),
+        ))  # fmt: skip
+    head = ("Sabotage", "Game", "Half", "First verdict", "Right", "FD, healthy", "spoiled", "mended", "Mulligans")
+    return markdown(head, rows)
+
+
+def worth(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
+
+
+def referee_defaults() -> str:
+    found = results("no_lost_run")
+    if found is None:
+        return NOT_YET.replace("systems.py", "no_lost_run.py")
+    rows = [
+        (data, one["system"], f"{one['metric']}: {history.with_spread(one['value'])}", f"{one['floor']:.3g}",
+         f"{one['rounds']['mean']:,.0f}", ", ".join(one["verdicts"]) or "healthy")
+        for data, one in found["data"].items()
+    ]  # fmt: skip
+    return markdown(("Data", "System", "At the end", "Real data", "Rounds", "Verdicts"), rows)
+
+
+REFEREE = {"halves": referee_halves, "sabotages": referee_cases, "defaults": referee_defaults}
 
 
 # --- words -------------------------------------------------------------------------------------------------
