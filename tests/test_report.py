@@ -15,7 +15,7 @@ import pytest
 from mulligan import figure, pictures, report, samples
 from mulligan.figure import Snapshot
 from mulligan.report.looks import N_LOOKS
-from mulligan.report.verdict import verdict
+from mulligan.report.summary import judged
 
 CONFIG: dict[str, Any] = {
     "mulligan": "0.1.0", "system": "dcgan", "config": {"batch": 64}, "run": {"minutes": 3.0, "seed": 0},
@@ -261,7 +261,7 @@ def test_the_animation_is_drawn_anew_only_for_other_moments(run: Path, monkeypat
     ],
 )
 def test_the_verdict_is_plain(metric: dict[str, Any], words: str) -> None:
-    assert words in verdict([{"metrics": [metric]}])
+    assert words in judged([{"metrics": [metric]}])
 
 
 def test_a_report_is_written_anew(run: Path) -> None:

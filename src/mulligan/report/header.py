@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mulligan import registry
 from mulligan.report.record import Record, group
+from mulligan.report.summary import in_words
 from mulligan.report.values import time_of
-from mulligan.report.verdict import in_words
 
 SYSTEMS = Path(registry.__file__).parent / "systems"
 
@@ -25,7 +25,7 @@ def header(run: Record) -> str:
     return (
         f"<header>\n<h1>{escape(title(run))}</h1>\n<p class=lead>{about} {escape(_made(run))}</p>\n"
         f"<p class=facts>{spans}</p>\n"
-        f'<section class=verdict aria-label="Verdict">{in_words(run)}</section>\n</header>'
+        f'<section class=summary aria-label="In short">{in_words(run)}</section>\n</header>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The verdict: in words, what the newest evaluation found, how far the training came, and what was warned of."""
+"""In short: what the newest evaluation found, how far the training came, and what was warned of."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mulligan.report.values import duration
 def in_words(run: Record) -> str:
     """All of it, as HTML."""
     rest = "".join(f"<p>{escape(line)}</p>" for line in (_progress(run), _warned(run)) if line)
-    return f"<p class=first>{escape(verdict(run.metrics))}</p>{rest}"
+    return f"<p class=first>{escape(judged(run.metrics))}</p>{rest}"
 
 
-def verdict(metrics: Sequence[Json]) -> str:
+def judged(metrics: Sequence[Json]) -> str:
     """What the newest evaluation says: its first number against its floor and its best baseline."""
     if not metrics:
         return "Not judged yet."
