@@ -300,6 +300,13 @@ def test_good_data_have_no_problem() -> None:
     assert problems({"n": 5000.0}) == [], "points: no range, no labels, no files"
 
 
+def test_what_else_is_made_or_given_is_looked_at_too() -> None:
+    other = {"low": 0.0, "high": 255.0, "finite": 1.0, "copies": 0.9, "least": -1.0, "most": 1.0}
+    (found,) = problems({**GOOD, "others": {"x2": other}})
+    assert found.text.startswith("x2: values go from 0 to 255")
+    assert problems({**GOOD, "others": {"x2": {**other, "low": -1.0, "high": 1.0}}}) == []
+
+
 def test_a_problem_of_the_data_is_told_once_and_ends_no_game() -> None:
     log = lines({})
     log[0]["data"] = {**GOOD, "copies": 0.9}

@@ -21,6 +21,7 @@ from mulligan.loop import Loop
 from mulligan.referee import signs as signs_module
 from mulligan.referee.modes import Modes, clusters
 from mulligan.referee.signs import SHARE, Signs
+from mulligan.referee.watch import Referee
 from mulligan.signals import Signal
 
 NAMES = ("north", "east", "south", "west")
@@ -235,7 +236,7 @@ def test_of_two_things_the_worse_one_counts() -> None:
     assert lost["diversity"] == pytest.approx(0, abs=1e-3)
     assert lost["distance"] > 0.3
     assert lost["modes"] < 0.5
-    assert all(name.startswith("group") for name in missing), "the labels are those of the first"
+    assert all(name.startswith("other: group") for name in missing), "the labels are those of the first"
 
 
 def test_where_all_real_ones_are_the_same_there_is_nothing_to_see() -> None:
@@ -264,18 +265,38 @@ def test_a_d_that_knows_the_training_data_by_heart() -> None:
     assert fair["D.memory"] == pytest.approx(0.5, abs=0.12)
 
 
+def quarters(batch: Batch) -> Tensor:
+    """Whether the bright quarter is the one of the label."""
+    x = batch["x"][:, 0]
+    light = torch.stack([x[:, a : a + 4, b : b + 4].mean((1, 2)) for a in (0, 4) for b in (0, 4)], 1)
+    return (light.argmax(1) == batch["y"]).float()
+
+
+def in_order(split: ArraySplit) -> ArraySplit:
+    """As folders of classes are read: one class after the other."""
+    y = split.fetch(np.arange(len(split)))["y"]
+    return ArraySplit({k: x.numpy() for k, x in split.fetch(y.argsort(stable=True).numpy()).items()}, np.arange(len(y)))
+
+
 @pytest.mark.parametrize(("asks", "auc"), [(True, 1.0), (False, 0.5)])
-def test_whether_d_asks_if_a_sample_matches_its_condition(asks: bool, auc: float) -> None:
+@pytest.mark.parametrize("sorted_", [False, True])
+@pytest.mark.parametrize("batch", [16, 64])
+def test_whether_d_asks_if_a_sample_matches_its_condition(asks: bool, auc: float, sorted_: bool, batch: int) -> None:
     """Real samples with their own condition, and with another's."""
-    signs = signs_of(drawn_as_told, given=("y",))
-
-    def scores(batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        quarters = torch.stack([batch["x"][:, 0, a : a + 4, b : b + 4].mean((1, 2)) for a in (0, 4) for b in (0, 4)], 1)
-        right = (quarters.argmax(1) == batch["y"]).float()
-        return {"D": (right * asks, torch.zeros(len(right)))}
-
-    signs.system.scores = scores  # type: ignore[method-assign]
+    source = replace(SOURCE, held_out=in_order(SOURCE.held_out)) if sorted_ else SOURCE
+    system = Made(drawn_as_told, guess, ("y",))
+    signs = Signs(system, source, Loop(system, Loader(source.train, batch, seed=0), FP32))
+    system.scores = lambda rows: {"D": (quarters(rows) * asks, torch.zeros(len(rows["x"])))}  # type: ignore[method-assign]
     assert signs.measure()[0]["D.matching"] == auc
+
+
+def test_a_d_that_names_classes_instead_of_being_told_is_not_asked_what_matches() -> None:
+    """Its logits are of the image alone by design."""
+    loop = tiny_loop("acgan", "image")
+    rows = samples_of(loop.system.signals)
+    split = ArraySplit({k: v.numpy() for k, v in rows.tensors.items()}, np.arange(len(rows)))
+    source = replace(SOURCE, signals=loop.system.signals, train=split, held_out=split, test=split)
+    assert not [name for name in Signs(loop.system, source, loop).measure()[0] if "matching" in name]
 
 
 # --- it is a look and no touch ------------------------------------------------------------------------------
@@ -330,6 +351,22 @@ def test_what_is_measured_at_a_look_is_not_counted(slow: Signs) -> None:
     slow.measure(counted=False)
     assert slow.spent == 0
     assert slow.cost == pytest.approx(0.1)
+
+
+def test_what_was_trained_before_a_resume_is_no_time_to_spend_now() -> None:
+    system = Made(drawn, guess, ())
+    loop = Loop(system, Loader(SOURCE.train, 64, seed=0), FP32)
+    referee = Referee(system, SOURCE, loop, {"minutes": 1200.0})
+    loop.progress.seconds, loop.progress.images, loop.waited = 36_000.0, 1_000_000, 5.0
+    referee.take_up([])
+    referee.signs.cost = 0.5
+    assert not referee.signs.due()
+    loop.progress.seconds += 0.5 / SHARE + 1
+    assert referee.signs.due()
+    loop.progress.images, loop.waited = 1_000_000 + 2600, 5.0 + 0.25 * (0.5 / SHARE + 1)
+    signs = referee.look()["signs"]
+    assert signs["waiting"] == pytest.approx(0.25)
+    assert signs["rate"] == pytest.approx(100)
 
 
 # --- modes --------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ class Loop:
         self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
         self.gradient_norms: dict[str, Tensor] = {}  # by player, in the first of its turns
         self.updates: dict[str, Tensor] = {}  # by player, the median of its newest step's length over the weight's
+        self.longest: dict[str, Tensor] = {}  # by player, the longest of them since the stage began
         self.waited = 0.0  # seconds for data
         shards = runtime.world * micro_batches
         if loader.batch % shards:
@@ -101,7 +102,7 @@ class Loop:
         self.everything = parameters((self.system,))
         self.learns = [[p for p in parameters(t.learns) if id(p) not in self.fixed] for t in stage.turns]
         self.optimizers = self._build_optimizers()
-        self.gradient_norms, self.updates = {}, {}  # of players of an earlier stage
+        self.gradient_norms, self.updates, self.longest = {}, {}, {}  # of players of an earlier stage
         averaged = {name: getattr(self.system, name) for name in self.system.averaged}
         earlier = self.average.shadow
         if saved is None:
@@ -183,7 +184,9 @@ class Loop:
         moved = torch.stack(torch._foreach_norm(torch._foreach_sub(glimpses, before)))
         length = torch.stack(torch._foreach_norm(before))
         # whatever a weight that begins at 0 does is infinitely many times what it was
-        self.updates[player] = torch.where(length > 1e-6, moved / length, torch.nan).nanmedian().nan_to_num()
+        update = torch.where(length > 1e-6, moved / length, torch.nan).nanmedian().nan_to_num()
+        self.updates[player] = update
+        self.longest[player] = torch.maximum(update, self.longest.get(player, update))
 
     def _backward(self, turn: Turn, number: int, play: int, micro: int) -> None:
         shard = self.runtime.rank * self.micro_batches + micro

@@ -119,9 +119,9 @@ def _numbers(h: History) -> str:
 
 
 def _outlook(h: History) -> str:
-    halves = h.halves("distance", 0.4)
-    if halves is None:
+    trend = h.trend("distance", 0.4)
+    if trend is None:
         return "It is too early to say whether more time would help."
-    if halves[1] < 0.95 * halves[0]:
+    if trend.after < 0.95 * trend.before:
         return "Samples were still coming nearer to the data: more time would help."
     return "Samples come no nearer to the data than they are: more time alone would not help much."

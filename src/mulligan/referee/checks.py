@@ -7,11 +7,11 @@ one half of the traces of benchmarks/sabotage.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mulligan.referee import verdict as v
-from mulligan.referee.history import TICKS, History, Moment, above, below, median
+from mulligan.referee.history import ROUNDS, TICKS, History, Moment, above, below, median
 from mulligan.referee.verdict import ALL_WELL, Verdict
 
 NEAR = 0.12  # of the distance between real samples: what is made looks like the data
@@ -31,11 +31,11 @@ READS = 0.3  # more than chance: labels that can be read from small copies at al
 FOLLOWS = 0.02  # more of the samples follow in one half of what is looked at than in the other
 GROWN = 2.5  # times the least distance so far
 RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and how far D's logits are apart then
-SWINGS = 0.85  # of the samples in another mode at the next look
+SWINGS = 0.95  # of what samples that go from kind to kind at random would
+TEN_KINDS = 0.9  # of the samples that go to another kind then, of ten equal ones
 WAITS = 0.5  # of the time
 YET, LATE = 0.1, 0.2  # of the budget: what began may go on for that long, what has been so all along
 ALIKE = 0.8  # of the first distance: nothing was gained
-SLOW_START = 1_000  # rounds, in which the game of 2014 gets off the ground
 YOUNG = 10_000  # images: a game that has seen fewer has not gone anywhere yet, wrong or right
 
 
@@ -77,7 +77,7 @@ def timid(h: History) -> Verdict | None:
     """A player whose steps are too small to get anywhere within the budget."""
     for player in h.players:
         since = h.lasting(
-            _all(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=SLOW_START
+            _all(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=h.slow_start
         )
         if since:
             text = (
@@ -90,7 +90,7 @@ def timid(h: History) -> Verdict | None:
 
 def not_begun(h: History) -> Verdict | None:
     """Samples that have been the same from the beginning. Many good games begin so, for a while."""
-    since = h.lasting(below("diversity", SAME), ticks=6, share=0.14, rounds=SLOW_START)
+    since = h.lasting(below("diversity", SAME), ticks=6, share=0.14, rounds=h.slow_start)
     if since is None or since is not h.moments[0] or improves(h):
         return None
     text = f"G has not begun: its samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by."
@@ -100,7 +100,7 @@ def not_begun(h: History) -> Verdict | None:
 
 def stalled(h: History) -> Verdict | None:
     """Nothing comes nearer to the data, and nothing else explains it."""
-    since = h.lasting(above("distance", FAR), ticks=8, share=0.2, rounds=SLOW_START)
+    since = h.lasting(above("distance", FAR), ticks=8, share=0.2, rounds=h.slow_start)
     if since is None or improves(h, 0.2):
         return None
     text = "samples look nothing like the data and come no nearer."
@@ -126,9 +126,8 @@ def d_wins(h: History) -> Verdict | None:
 
 def g_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since = h.lasting(_all(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08)
-        if since:
-            auc = h.get(f"{player}.auc")
+        since, auc = h.lasting(_all(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08), 0.0
+        if since and ((auc := h.get(f"{player}.auc")) < 1 - GUESSES or not improves(h)):
             text = (
                 f"{player} tells {100 * auc:.0f} % apart (50 is guessing) although samples look nothing like the data."
             )
@@ -145,12 +144,12 @@ def hasty(h: History) -> Verdict | None:
     A game may get over its first steps; it is told of while it is young, for another shot has a better start.
     """
     for player, longest in h.longest.items():
-        at_first = h.first(f"update.{player}") > HASTY and h.now.share < LATE
+        at_first = h.first(f"longest.{player}") > HASTY and h.age[1] < h.slow_start
         lost = h.lasting(above("distance", FAR), share=0.12) and h.get("distance") > ALIKE * h.started
         if longest > HASTY and (at_first or lost):
             text = f"a step of {player} changed its weights by {longest:.2g} times their size."
             advice = "The learning rate is far too high: what was learned is thrown away."
-            return _found(h, v.DIVERGING, h.moments[0], text, advice, (f"update.{player}", "distance"), player)
+            return _found(h, v.DIVERGING, h.moments[0], text, advice, (f"longest.{player}", "distance"), player)
     return None
 
 
@@ -186,22 +185,39 @@ def runaway(h: History) -> Verdict | None:
 
 
 def oscillating(h: History) -> Verdict | None:
-    swings, distances = h.recent("swing", 0.15, least=6), h.recent("distance", 0.15, least=6)
-    begins = h.now.round < SLOW_START
-    if len(swings) < 6 or median(swings) < SWINGS or median(distances) < FAR or begins or improves(h):
+    def circles(moments: Sequence[Moment]) -> bool:
+        return _median(moments, "swing") > _circling(h) and _median(moments, "distance") > FAR
+
+    since = h.stretch(circles, 0.15, least=6)
+    if since is None or h.age[1] < h.slow_start or _is_one_kind(h) or improves(h):
         return None
-    if median(h.recent("diversity", 0.15, least=6)) < ONE_KIND:
-        return None  # they change places all at once, as a game does that has not begun
-    text = f"from one look to the next {100 * median(swings):.0f} % of the samples become something else."
+    swings = median(h.recent("swing", 0.15, least=6))
+    text = f"from one look to the next {100 * swings:.0f} % of the samples become something else."
     advice = "The players chase each other in a circle; smaller steps settle them."
-    return _found(h, v.OSCILLATING, h.moments[-len(swings)], text, advice, ("swing", "distance"))
+    return _found(h, v.OSCILLATING, since, text, advice, ("swing", "distance"))
+
+
+def _circling(h: History) -> float:
+    """What `swing` is at least where samples go from kind to kind without rest: of two kinds, half of them stay."""
+    return SWINGS * h.get("swing chance", TEN_KINDS)
+
+
+def _is_one_kind(h: History) -> bool:
+    """Whether samples have been one blur all along, which changes places all at once in a game that has not begun."""
+    return max(h.column("diversity"), default=0.0) < ONE_KIND
+
+
+def _median(moments: Sequence[Moment], name: str) -> float:
+    return median([m.signs[name] for m in moments if name in m.signs])
 
 
 # --- what is made ----------------------------------------------------------------------------------------------
 
 
 def total_collapse(h: History) -> Verdict | None:
-    since = h.lasting(below("diversity", SAME), share=0.06)
+    # from random weights many good games go to one blur first
+    once_near = min(h.column("distance"), default=math.inf) < FAR
+    since = h.lasting(below("diversity", SAME), share=0.06, rounds=ROUNDS if once_near else h.slow_start)
     if since is None or since is h.moments[0] or improves(h):
         return None  # where samples have been the same from the beginning, the game has not begun yet
     text = f"samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by: they are all the same."
@@ -212,16 +228,20 @@ def total_collapse(h: History) -> Verdict | None:
 def partial_collapse(h: History) -> Verdict | None:
     """Kinds of the data that are missing: the same ones, or now these and now those."""
     few = 1 - GONE + 1e-6
-    found = h.recent("modes", 0.1, least=6)
-    # many good games begin with few, and add to them
-    adds = max(h.column("modes"), default=0.0) <= few and median(h.recent("swing", 0.1, least=6)) < SWINGS
-    begins = h.now.share < (LATE if adds else YET) or h.now.round < SLOW_START
-    if len(found) < 6 or max(median(found), found[-1]) > few or begins or h.get("diversity") < ONE_KIND or improves(h):
+    since = h.stretch(lambda moments: _median(moments, "modes") <= few, 0.1, least=6)
+    if since is None or h.get("modes") > few or _is_one_kind(h) or improves(h):
         return None
-    since = h.within(0.1, least=6)[0]
+    # many good games begin with few, and add to them
+    hops = median(h.recent("swing", 0.1, least=6)) > _circling(h)
+    adds = max(h.column("modes")) <= few and not hops
+    share, rounds = h.age
+    if share < h.part(LATE if adds else YET) or rounds < h.slow_start:
+        return None
     names = h.now.missing
     some = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
     text = f"{len(names)} kinds of the data never appear among the samples ({some})."
+    if hops:
+        text = f"{len(names)} kinds of the data are missing among the samples now ({some}), and others were before."
     advice = "G covers a part of the data and D does not make it cover the rest."
     return _found(h, v.COLLAPSE, since, text, advice, ("modes", "diversity"))
 
@@ -244,8 +264,8 @@ def condition_ignored(h: History) -> Verdict | None:
 
 
 def _begins_to_follow(h: History) -> bool:
-    followed = h.halves("agreement", 0.2)
-    return followed is not None and followed[1] > followed[0] + FOLLOWS
+    followed = h.trend("agreement", 0.2)
+    return followed is not None and followed.after > followed.before + FOLLOWS
 
 
 _looks_real = below("distance", NEAR)
@@ -305,13 +325,16 @@ AT_ANY_AGE = (frozen, noise_ignored, slow_input)
 
 
 def improves(h: History, share: float = 0.1) -> bool:
-    """Whether samples came nearer to the data, or became more diverse, within the newest part of the budget, and as
-    much before it.
+    """Whether samples come nearer to the data or become more diverse, from part to part of the budget; or would be near
+    by its end if they went on as slowly as they do.
     """
-    distance, diversity = h.halves("distance", 2 * share), h.halves("diversity", 2 * share)
+    distance, diversity = h.trend("distance", 2 * share), h.trend("diversity", 2 * share)
     if distance is None or diversity is None:
         return True  # too early to say no
-    return distance[1] < (1 - IMPROVES) * distance[0] or min(1.0, diversity[1]) > diversity[0] + IMPROVES
+    before, after = max(distance.before, 1e-6), max(distance.after, 1e-6)
+    at_the_end = after * min(1.0, after / before) ** ((1 - h.now.share) / max(distance.apart, 1e-6))
+    more = min(1.0, diversity.after) > diversity.before + IMPROVES
+    return more or after < (1 - IMPROVES) * before or at_the_end < NEAR < after
 
 
 def _all(*conditions: Callable[[Moment], bool]) -> Callable[[Moment], bool]:

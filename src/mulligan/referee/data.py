@@ -1,9 +1,10 @@
-"""What is wrong with the data, before the first round: from numbers that go into the log to verdicts."""
+"""What is wrong with the data, at the first line of the log: from numbers that go into the log to verdicts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,33 +16,24 @@ from mulligan.referee.verdict import DATA, Verdict
 
 LOOKED_AT = 2_000  # training samples
 NUMBERS = 100_000_000  # of them, at most
+VALUES = ("image", "points", "map", "mask")  # kinds of what is looked at beside what is made first
 BEYOND = 0.01  # of the range: rounding
 COPIES = 0.3  # of the samples
 FEW = 50  # training samples
 SAYS = 0.15  # of the way from chance to certainty: labels that say less of images say nothing
 
 
-def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[str, float]:
-    """What is measured: by name, all of it plain numbers.
+def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[str, Any]:
+    """What is measured: by name, all of it plain numbers; of what else is made or given, by key under "others".
 
     Args:
         source: the data.
         system: that is to learn from them.
         signs: the referee's floors, for how well labels go with images.
     """
-    key, signal = next(iter(system.makes.items()))
-    low, high, copies = math.inf, -math.inf, []
-    finite = True
-    n = min(len(source.train), LOOKED_AT, max(64, NUMBERS // signal.size))
-    for index in in_parts(evenly(source.train, n), 100):
-        x = source.train.fetch(index)[key].numpy()
-        finite &= bool(np.isfinite(x).all())
-        low, high = min(low, float(x.min())), max(high, float(x.max()))
-        copies += content_keys(x)
-    found = {"n": float(len(source.train)), "low": low, "high": high, "finite": float(finite)}
-    found["copies"] = 1 - len(set(copies)) / len(copies)
-    if signal.range is not None:
-        found |= {"least": signal.range[0], "most": signal.range[1]}
+    first, *more = dict.fromkeys((*system.makes, *system.given))
+    found: dict[str, Any] = {"n": float(len(source.train)), **_values(source, first)}
+    found["others"] = {key: _values(source, key) for key in more if source.signals[key].kind in VALUES}
     if "y" in system.given and (y := source.train.labels()) is not None:
         found["classes"] = float(len(np.unique(y)))
     found |= {name: n for name, n in signs.items() if name.startswith("agreement")}
@@ -50,10 +42,27 @@ def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[
     return found
 
 
+def _values(source: Source, key: str) -> dict[str, float]:
+    signal = source.signals[key]
+    low, high, finite, copies = math.inf, -math.inf, True, []
+    n = min(len(source.train), LOOKED_AT, max(64, NUMBERS // signal.size))
+    for index in in_parts(evenly(source.train, n), 100):
+        x = source.train.fetch(index)[key].numpy()
+        finite &= bool(np.isfinite(x).all())
+        low, high = min(low, float(x.min())), max(high, float(x.max()))
+        copies += content_keys(x)
+    found = {"low": low, "high": high, "finite": float(finite), "copies": 1 - len(set(copies)) / len(copies)}
+    if signal.range is not None:
+        found |= {"least": signal.range[0], "most": signal.range[1]}
+    return found
+
+
 def problems(d: Mapping[str, Any]) -> list[Verdict]:
     """Verdicts on such numbers, the worst first."""
+    others = [replace(told, text=f"{key}: {told.text}") for key, values in d.get("others", {}).items()
+              for told in problems({k: x for k, x in values.items() if k != "copies"})]  # fmt: skip
     return [Verdict(DATA, text, advice, {k: d[k] for k in evidence})
-            for holds, text, advice, evidence in _rules(d) if holds]  # fmt: skip
+            for holds, text, advice, evidence in _rules(d) if holds] + others  # fmt: skip
 
 
 def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]:

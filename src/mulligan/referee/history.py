@@ -15,6 +15,7 @@ TICKS = 4  # measurements that a finding has to last for
 LAST = 0.04  # and of the budget: a bad moment is no lost game
 ENOUGH = 3_000  # seconds, times the part: of a budget of many hours nobody waits for a part
 HALVES = 6  # measurements, of which one half is held against the other
+SLOW_START = 1_000  # rounds, in which the game of 2014 gets off the ground
 ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
 
 
@@ -35,6 +36,15 @@ class Moment:
     missing: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Trend:
+    """Of a sign, its median before and after, and how far apart these are, as a part of the budget."""
+
+    before: float
+    after: float
+    apart: float
+
+
 @dataclass
 class History:
     """A run up to now.
@@ -47,11 +57,12 @@ class History:
     budget: float | None = None
     rounds: int | None = None
     moments: list[Moment] = field(default_factory=list)  # of the newest stage: another one is another game
-    longest: dict[str, float] = field(default_factory=dict)  # update by player, of them all
+    updates: dict[str, float] = field(default_factory=dict)  # by player, the newest
+    longest: dict[str, float] = field(default_factory=dict)  # by player, of all updates
     stage: str | None = None
     began: float = 0.0  # images seen when the stage did
     ended: dict[str, Any] | None = None  # what was not finite
-    data: Json = field(default_factory=dict)  # what was measured of the data before the first round
+    data: Json = field(default_factory=dict)  # what was measured of the data once
 
     @classmethod
     def of(cls, log: Iterable[Json], run: Json) -> History:
@@ -70,13 +81,16 @@ class History:
             return "not_finite" in line or "data" in line
         images = line.get("images", math.inf)
         if self.stage not in (None, line.get("stage")):
-            self.moments, self.longest, self.began = [], {}, images
+            self.moments, self.updates, self.longest, self.began = [], {}, {}, images
         self.stage = line.get("stage")
-        updates = _numbers(line.get("update"))
-        for player, update in updates.items():
-            self.longest[player] = max(update, self.longest.get(player, 0.0))
+        # a run that was taken up again measures them later than all else
+        self.updates |= _numbers(line.get("update"))
+        longest = self.updates | _numbers(line.get("longest"))
+        self.longest |= {player: max(x, self.longest.get(player, 0.0)) for player, x in longest.items()}
         share = self._share(line["round"], line["seconds"])
-        signs = {**line["signs"], **{f"update.{player}": update for player, update in updates.items()}}
+        signs = {**line["signs"]}
+        signs |= {f"update.{player}": x for player, x in self.updates.items()}
+        signs |= {f"longest.{player}": x for player, x in self.longest.items()}
         missing = tuple(line.get("missing", ()))
         self.moments.append(Moment(line["round"], images - self.began, line["seconds"], share, signs, missing))
         return True
@@ -127,16 +141,47 @@ class History:
         """The values of the newest measurements, or of the newest part of the budget if those are more."""
         return [m.signs[name] for m in self.within(share, least) if name in m.signs]
 
-    def halves(self, name: str, share: float) -> tuple[float, float] | None:
-        """The medians of the first and of the second half of what `recent` gives; None where it is too little."""
-        found = self.recent(name, share, HALVES)
+    def trend(self, name: str, share: float) -> Trend | None:
+        """Of the newest part of the budget, or of all there is if that is less; None where it is too little."""
+        newest = self.moments[bisect_right(self.moments, self.now.share - share, key=_share) :]
+        found = [m for m in newest if name in m.signs] if len(newest) >= HALVES else []
+        if len(found) < HALVES:
+            found = [m for m in self.moments[-HALVES:] if name in m.signs]
         half = len(found) // 2
-        return (median(found[:half]), median(found[half:])) if len(found) >= HALVES else None
+        if len(found) < HALVES:
+            return None
+        before, after = found[:half], found[half:]
+        apart = after[len(after) // 2].share - before[len(before) // 2].share
+        return Trend(median([m.signs[name] for m in before]), median([m.signs[name] for m in after]), apart)
+
+    def stretch(self, holds: Callable[[Sequence[Moment]], bool], share: float, least: int) -> Moment | None:
+        """Since when something holds of the measurements of a part of the budget, taken together: part before part."""
+        size = len(self.within(share, least))
+        end = len(self.moments)
+        while size >= least and end >= size and holds(self.moments[end - size : end]):
+            end -= size
+        return self.moments[end] if end < len(self.moments) else None
 
     def within(self, share: float, least: int = TICKS) -> list[Moment]:
         """The newest `least` measurements, or those of the newest part of the budget if they are more."""
-        begin = bisect_right(self.moments, self.now.share - min(share, ENOUGH * share / self._seconds), key=_share)
+        begin = bisect_right(self.moments, self.now.share - self.part(share), key=_share)
         return self.moments[-max(least, len(self.moments) - begin) :]
+
+    def part(self, share: float) -> float:
+        """Of a long budget, the part that some minutes are."""
+        return min(share, ENOUGH * share / self._seconds)
+
+    @property
+    def age(self) -> tuple[float, int]:
+        """Of the stage, as far as it was measured: the part of the budget, and rounds."""
+        first = self.moments[0]
+        return self.now.share - first.share, self.now.round - first.round
+
+    @property
+    def slow_start(self) -> int:
+        """Rounds in which a game gets off the ground: fewer where there are few to be played."""
+        expected = self.now.round / max(self.now.share, 1e-9)
+        return round(min(SLOW_START, max(ROUNDS, 0.3 * expected)))
 
     @property
     def _seconds(self) -> float:
@@ -155,8 +200,7 @@ class History:
             since, count = moment, count + 1
         if since is None or count < ticks:
             return None
-        long = self.now.share - since.share >= share or self.now.seconds - since.seconds >= ENOUGH * share
-        if not long or self.now.round - since.round < rounds:
+        if self.now.share - since.share < self.part(share) or self.now.round - since.round < rounds:
             return None
         return since
 
@@ -168,7 +212,7 @@ class History:
     @property
     def is_game(self) -> bool:
         """Whether somebody makes something now: not where a stage teaches a reader alone."""
-        return len(self.players) != 1 or self.players[0][0] == "G"
+        return bool(self.players) and (len(self.players) != 1 or self.players[0][0] == "G")
 
 
 def _share(moment: Moment) -> float:

@@ -9,16 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mulligan import runtime
+from mulligan.config import Config
 from mulligan.data.source import Source, Split, conditions, evenly, in_parts
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.observe import auc, generate, observing
+from mulligan.options import extra
+from mulligan.referee.modes import EXPECTED
+from mulligan.referee.modes import MOST as MOST_CLASSES
 from mulligan.referee.view import Numbers, View
 from mulligan.rundir import FLOOR
+from mulligan.signals import Signal
 
 SHARE = 0.02  # of the training time
 SEED = 2  # of the latents, the same at each tick
@@ -28,6 +35,7 @@ TOLD, LEAST_TOLD = 24, 8  # samples that are made again, for something else and 
 FLAT = 1e-6  # between real samples: there is nothing to learn
 # of the things that a system makes, which one's number tells how the game is: that of the worst
 WORST = {"distance": max, "swing": max, "diversity": min, "modes": min, "nearest": min, "condition": min, "noise": min}
+Rows = npt.NDArray[np.int64]
 
 
 class Signs:
@@ -43,13 +51,15 @@ class Signs:
         self.system, self.source, self.loop = system, source, loop
         size = max(signal.size for signal in system.makes.values())
         few = min(MOST, 2 * system.config.batch)  # about what a round costs
-        self.n = max(LEAST, min(few, NUMBERS // size))
+        self.n = max(LEAST, enough_for(source.signals.get("y")), min(few, NUMBERS // size))
         self.part = max(16, min(self.n, loop.shard))  # as in a look
         self.spent = self.cost = 0.0  # seconds: in all, and of one measurement
         self.since = loop.progress.seconds
         views = [View(source, key, self.n, labelled=i == 0) for i, key in enumerate(system.makes)]
         self.views = [views[0], *(view for view in views[1:] if view.spread > FLAT)]
         self.given = conditions(source.held_out, system.given, self.n)
+        self.asked = () if reads_names(system.config) else tuple(k for k in system.given if k not in system.makes)
+        self.rows, self.others = self._mismatched()
         self.floors = self._floors()
 
     def due(self) -> bool:
@@ -76,32 +86,54 @@ class Signs:
 
     def _separation(self) -> Numbers:
         """By player: its mean logit on training reals, held-out reals and fakes, and how well it tells them apart."""
-        known, new = self._scores(self.source.train), self._scores(self.source.held_out)
+        train, held_out = (self._scores(s, evenly(s, min(self.n, len(s)))) for s in
+                           (self.source.train, self.source.held_out))  # fmt: skip
         found: Numbers = {}
-        for player, (train, made) in known.items():
-            held_out, other = new[player]
+        for player, (known, made) in train.items():
+            new, other = held_out[player]
             fakes = torch.cat([made, other])
             found |= {
-                f"{player}.real": float(train.mean()),
-                f"{player}.held_out": float(held_out.mean()),
+                f"{player}.real": float(known.mean()),
+                f"{player}.held_out": float(new.mean()),
                 f"{player}.fake": float(fakes.mean()),
-                f"{player}.auc_train": auc(train, fakes),
-                f"{player}.auc": auc(held_out, fakes),
-                f"{player}.memory": auc(train, held_out),
+                f"{player}.auc_train": auc(known, fakes),
+                f"{player}.auc": auc(new, fakes),
+                f"{player}.memory": auc(known, new),
             }
-        told = tuple(key for key in self.system.given if key not in self.system.makes)
-        for player, (mismatched, _) in (self._scores(self.source.held_out, turned=told) if told else {}).items():
-            found[f"{player}.matching"] = auc(new[player][0], mismatched)
-        return found
+        return found | self._matching()
 
-    def _scores(self, split: Split, turned: tuple[str, ...] = ()) -> dict[str, tuple[Tensor, Tensor]]:
-        """By player, its logits on real samples and on fakes; the real ones with others' conditions `turned`."""
+    def _matching(self) -> Numbers:
+        """By player, how often it rates an unseen real sample above the same one with the condition of another."""
+        if len(self.rows) < LEAST_TOLD:
+            return {}
+        right = self._scores(self.source.held_out, self.rows)
+        wrong = self._scores(self.source.held_out, self.rows, self.others)
+        return {f"{player}.matching": auc(right[player][0], wrong[player][0]) for player in right}
+
+    def _mismatched(self) -> tuple[Rows, Rows]:
+        """Unseen rows, and for each another whose condition is another; at most LEAST."""
+        rows = evenly(self.source.held_out, self.n)
+        others = np.roll(rows, self.n // 2)
+        differs = self._differs(self.asked).numpy()
+        return rows[differs][:LEAST], others[differs][:LEAST]
+
+    def _differs(self, keys: Sequence[str]) -> Tensor:
+        """Of the conditions (n,) that are looked at, which differ in a key from those half of them further on."""
+        apart = torch.zeros(self.n, dtype=torch.bool)
+        for key in keys:
+            x = self.given[key]
+            apart |= (x != x.roll(self.n // 2, 0)).reshape(self.n, -1).any(1)
+        return apart
+
+    def _scores(self, split: Split, rows: Rows, others: Rows | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """By player, its logits on real samples, with the conditions of `others` if there are any, and on fakes."""
         parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        rows = evenly(split, min(self.n, len(split)))
-        for index in in_parts(rows, self.part):
-            batch = {k: v.to(self.system.device) for k, v in split.fetch(index).items()}
-            batch |= {k: batch[k].roll(len(index) // 2, 0) for k in turned}
-            for player, logits in self.system.scores(batch).items():
+        for at in in_parts(np.arange(len(rows)), self.part):
+            batch = split.fetch(rows[at])
+            if others is not None:
+                told = split.fetch(others[at])
+                batch = {**batch, **{key: told[key] for key in self.asked}}
+            for player, logits in self.system.scores({k: x.to(self.system.device) for k, x in batch.items()}).items():
                 parts.setdefault(player, []).append(logits)
         joined = {player: tuple(map(torch.cat, zip(*found, strict=True))) for player, found in parts.items()}
         return {player: (real.float().cpu(), fake.float().cpu()) for player, (real, fake) in joined.items()}
@@ -118,7 +150,7 @@ class Signs:
             fake = view.seen(made)
             course, gone = view.course(fake)
             found.append(view.distances(fake) | course)
-            missing += gone
+            missing += gone if len(self.views) == 1 else [f"{view.key}: {name}" for name in gone]
         return worst(found), missing
 
     def _told(self) -> Numbers:
@@ -126,8 +158,7 @@ class Signs:
         if not self.given:
             return {}
         turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
-        differs = torch.stack([(v != turned[k]).reshape(self.n, -1).any(1) for k, v in self.given.items()]).any(0)
-        rows = differs.nonzero()[:TOLD, 0]
+        rows = self._differs(tuple(self.given)).nonzero()[:TOLD, 0]
         told = len(rows) >= LEAST_TOLD
         rows = rows if told else torch.arange(min(TOLD, self.n))
         given = {k: v[rows] for k, v in self.given.items()}
@@ -150,12 +181,24 @@ class Signs:
     def _floors(self) -> Numbers:
         """What unseen real data would have in place of samples."""
         real = worst([view.distances(view.held_out) for view in self.views if len(view.held_out) > 1])
-        found = {"distance" + FLOOR: real["distance"]} if real else {}
-        modes = self.views[0].modes
-        if "y" in self.given and modes.named:
-            found["agreement" + FLOOR] = modes.readable(self.n)
-            found["agreement chance"] = float(modes.real.square().sum())
+        found = {"swing chance": min(1 - float(view.modes.real.square().sum()) for view in self.views)}
+        found |= {"distance" + FLOOR: real["distance"]} if real else {}
+        classes = self.views[0].modes
+        if "y" in self.given and classes.named:
+            found["agreement" + FLOOR] = classes.readable(self.n)
+            found["agreement chance"] = float(classes.real.square().sum())
         return found
+
+
+def enough_for(label: Signal | None) -> int:
+    """Samples, for each class to be expected among them."""
+    n = label.n_classes if label is not None and label.kind == "label" else 0
+    return round(1.25 * EXPECTED * n) if n <= MOST_CLASSES else 0
+
+
+def reads_names(config: Config) -> bool:
+    """Whether D names the class of an image instead of being told it (AC-GAN): nothing can match or not."""
+    return any(extra(field).get("role") == "told" for field in type(config).model_fields.values())
 
 
 def worst(found: Sequence[Numbers]) -> Numbers:

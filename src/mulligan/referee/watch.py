@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from mulligan.data.source import Source
 from mulligan.game import System
@@ -34,13 +37,19 @@ class Referee:
         self.signs = Signs(system, source, loop)
         self.began, self.budget = began or run, budget_of(run)
         self.course = Course(self.began)
-        self.waited = (loop.waited, loop.progress.seconds)
         self.measured = -1  # the round
-        self.images = loop.progress.images
+        self._mark()
 
     def take_up(self, log: list[Json]) -> None:
         """Go on from the lines of a log."""
         self.course = Course(self.began, log)
+        self.signs.since = self.loop.progress.seconds  # what was trained before is no time to spend now
+        self._mark()
+
+    def _mark(self) -> None:
+        """From here on waiting and throughput are counted."""
+        p = self.loop.progress
+        self.waited, self.images = (self.loop.waited, p.seconds), p.images
 
     @property
     def verdict(self) -> Verdict:
@@ -55,12 +64,9 @@ class Referee:
         history = self.course.history
         found = {}
         for player in history.longest:
-            first = history.first(f"update.{player}")
+            first = history.first(f"longest.{player}")
             found[player] = first if first > HASTY else median(history.column(f"update.{player}"))
         return found
-
-    def _newest(self) -> dict[str, float]:
-        return {player: float(update) for player, update in self.loop.updates.items()}
 
     def look(self, *, at_once: bool = False) -> Json:
         """What a line of the log says of the vital signs; nothing where measuring would take too much of the time."""
@@ -70,13 +76,13 @@ class Referee:
         self.measured = p.round
         signs, missing = self.signs.measure(counted=not at_once)
         waited, since = self.loop.waited - self.waited[0], p.seconds - self.waited[1]
-        self.waited = (self.loop.waited, p.seconds)
         if since > 0:
             signs["waiting"], signs["rate"] = waited / since, (p.images - self.images) / since
-        self.images, signs["memory"] = p.images, most_memory(self.loop.runtime.device) / 1e6
+        signs["memory"] = most_memory(self.loop.runtime.device) / 1e6
+        self._mark()
         signs = {k: round(x, 6) for k, x in signs.items()}
-        updates = {k: round(x, 12) for k, x in self._newest().items()}
-        return {**self._first(), "signs": signs, "missing": missing, "update": updates}
+        steps = {"update": _rounded(self.loop.updates), "longest": _rounded(self.loop.longest)}
+        return {**self._first(), "signs": signs, "missing": missing, **steps}
 
     def _first(self) -> Json:
         """What is said once: what the data are like, and how long the run is to be if that is not how it began."""
@@ -90,3 +96,8 @@ class Referee:
     def hear(self, line: Json) -> list[Verdict]:
         """Add a line of the log; verdicts that are new with it."""
         return self.course.hear(line)
+
+
+def _rounded(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+    """As they go into the log: waits for the device."""
+    return {player: round(float(x), 12) for player, x in numbers.items()}
