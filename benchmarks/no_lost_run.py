@@ -7,6 +7,7 @@ lost if the referee says so once, mended or not. Is its own runner: it judges wh
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 import tempfile
@@ -20,7 +21,8 @@ from mulligan.evaluate import evaluate
 from mulligan.model import Model
 from mulligan.play import Lost
 from mulligan.race import spread
-from mulligan.referee.verdict import HEALTHY
+from mulligan.referee.course import Course
+from mulligan.referee.verdict import HEALTHY, LOST
 from mulligan.rundir import RunDir
 from mulligan.train import train
 from runner import RESULTS, Json, stamp, wait_passively, write_json
@@ -82,16 +84,18 @@ def main() -> None:
 
 
 def conclude(out: Path) -> None:
-    found = [json.loads(f.read_text()) for f in sorted((out / NAME).glob("*.json"))]
+    files = sorted((out / NAME).glob("*.json"))
+    found = [{**json.loads(file.read_text()), "again": replayed(file)} for file in files]
     if not found:
         return
-    lost = [f"{r['data']}-{r['seed']}" for r in found if r["lost"] or any(t["lost"] for t in r["verdicts"])]
+    lost = [f"{r['data']}-{r['seed']}" for r in found
+            if r["lost"] or any(t["lost"] for t in r["verdicts"]) or set(r["again"]) & LOST]  # fmt: skip
     rows = {
         data: {
             "system": runs[0]["system"],
             "metric": runs[0]["metric"]["name"], "floor": runs[0]["metric"]["floor"],
             "value": spread([r["metric"]["value"] for r in runs]), "rounds": spread([r["rounds"] for r in runs]),
-            "verdicts": sorted({t["name"] for r in runs for t in r["verdicts"]}),
+            "verdicts": sorted({name for r in runs for name in (*r["again"], *(t["name"] for t in r["verdicts"]))}),
         }
         for data in DATA if (runs := [r for r in found if r["data"] == data])
     }  # fmt: skip
@@ -105,6 +109,13 @@ def conclude(out: Path) -> None:
     for data, row in rows.items():
         print(data, row)
     print("MISSED:" if lost else "reached:", words)
+
+
+def replayed(file: Path) -> list[str]:
+    """What the referee of today says to a run's trace."""
+    trace = gzip.decompress(file.with_suffix(".log.gz").read_bytes()).splitlines()
+    course = Course({"minutes": MINUTES})
+    return [new.name for line in trace for new in course.hear(json.loads(line)) if new.name != HEALTHY]
 
 
 if __name__ == "__main__":
