@@ -369,6 +369,20 @@ def test_what_was_trained_before_a_resume_is_no_time_to_spend_now() -> None:
     assert signs["rate"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize(
+    ("steps", "told"), [([0.01, 10.0, 0.01], 0.01), ([10.0, 0.01, 0.01], 10.0), ([0.01, 0.02, 0.03], 0.02)]
+)
+def test_a_long_step_tells_of_a_pace_where_it_was_the_first(steps: list[float], told: float) -> None:
+    """In the middle it is an accident, and the pace was as always."""
+    system = Made(drawn, guess, ())
+    referee = Referee(system, SOURCE, Loop(system, Loader(SOURCE.train, 64, seed=0), FP32), {"minutes": 1.0})
+    referee.take_up([
+        {"round": 50 * i, "stage": "only", "images": 64 * i, "seconds": i, "signs": {"distance": 0.1}, "update": {"D": x}}
+        for i, x in enumerate(steps)
+    ])  # fmt: skip
+    assert referee.updates == {"D": told}
+
+
 # --- modes --------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mulligan.referee import verdict as v
-from mulligan.referee.history import ROUNDS, TICKS, History, Moment, above, below, median
+from mulligan.referee.history import TICKS, History, Moment, above, below, median
 from mulligan.referee.verdict import ALL_WELL, Verdict
 
 NEAR = 0.12  # of the distance between real samples: what is made looks like the data
@@ -76,13 +76,10 @@ def frozen(h: History) -> Verdict | None:
 def timid(h: History) -> Verdict | None:
     """A player whose steps are too small to get anywhere within the budget."""
     for player in h.players:
-        since = h.lasting(
-            _all(below(f"update.{player}", TIMID), above("distance", FAR)), ticks=6, share=0.14, rounds=h.slow_start
-        )
+        crawls = _all(below(f"update.{player}", TIMID), above("distance", FAR))
+        since, update = h.lasting(crawls, ticks=6, share=0.14, rounds=h.slow_start), h.get(f"update.{player}")
         if since:
-            text = (
-                f"{player} hardly learns: a step changes its weights by {h.get(f'update.{player}'):.1g} of their size."
-            )
+            text = f"{player} hardly learns: a step changes its weights by {update:.1g} of their size."
             advice = "Its learning rate, or what D's slopes leave of it, is far too small."
             return _found(h, v.STALLED, since, text, advice, (f"update.{player}", "distance"), player)
     return None
@@ -126,12 +123,12 @@ def d_wins(h: History) -> Verdict | None:
 
 def g_wins(h: History) -> Verdict | None:
     for player in h.judges:
-        since, auc = h.lasting(_all(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08), 0.0
-        if since and ((auc := h.get(f"{player}.auc")) < 1 - GUESSES or not improves(h)):
-            text = (
-                f"{player} tells {100 * auc:.0f} % apart (50 is guessing) although samples look nothing like the data."
-            )
-            if auc < 1 - GUESSES:
+        since = h.lasting(_all(below(f"{player}.auc", GUESSES), above("distance", FAR)), ticks=6, share=0.08)
+        auc = h.get(f"{player}.auc")
+        is_fooled = auc < 1 - GUESSES
+        if since and (is_fooled or not improves(h)):
+            text = f"{player} tells {100 * auc:.0f} % apart (50 is guessing) although samples look nothing like data."
+            if is_fooled:
                 text = f"{player} takes samples for real and real ones for samples in {100 - 100 * auc:.0f} % of cases."
             advice = "D is too slow or too weak to teach G anything; let it learn faster or more often."
             return _found(h, v.G_WINS, since, text, advice, (f"{player}.auc", "distance"), player)
@@ -155,6 +152,8 @@ def hasty(h: History) -> Verdict | None:
 
 def diverging(h: History) -> Verdict | None:
     """Samples that leave the data again."""
+    if not h.get("distance") > FAR:
+        return None  # most games, most of the time
     known = h.column("distance")
     if len(known) < 2 * TICKS:
         return None
@@ -215,11 +214,12 @@ def _median(moments: Sequence[Moment], name: str) -> float:
 
 
 def total_collapse(h: History) -> Verdict | None:
-    # from random weights many good games go to one blur first
-    once_near = min(h.column("distance"), default=math.inf) < FAR
-    since = h.lasting(below("diversity", SAME), share=0.06, rounds=ROUNDS if once_near else h.slow_start)
+    since = h.lasting(below("diversity", SAME), share=0.06)
     if since is None or since is h.moments[0] or improves(h):
         return None  # where samples have been the same from the beginning, the game has not begun yet
+    # from random weights many good games go to one blur first
+    if min(h.column("distance"), default=math.inf) > FAR and h.now.round - since.round < h.slow_start:
+        return None
     text = f"samples differ by {100 * h.get('diversity'):.0f} % of what real samples differ by: they are all the same."
     advice = "G has found one sample that passes and makes nothing else."
     return _found(h, v.COLLAPSE, since, text, advice, ("diversity", "distance"))
@@ -249,10 +249,11 @@ def partial_collapse(h: History) -> Verdict | None:
 def condition_ignored(h: History) -> Verdict | None:
     chance, floor = h.get("agreement chance"), h.floor("agreement")
     since = h.lasting(below("condition", MOVES), ticks=6, share=0.1)
-    if since is None and floor - chance > READS and not _begins_to_follow(h):
+    if since is None and floor - chance > READS:
         astray = below("agreement", chance + SAYS * (floor - chance))
         # samples that look like nothing yet follow nothing yet, unless nobody asks them to
         since = h.lasting(lambda m: astray(m) and (_looks_real(m) or _nobody_asks(m)), ticks=6, share=0.1)
+        since = None if since is None or _begins_to_follow(h) else since
     if since is None or h.get("diversity") < SAME:
         return None
     text = "samples do not follow what they are told to be."

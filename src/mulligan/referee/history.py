@@ -142,11 +142,9 @@ class History:
         return [m.signs[name] for m in self.within(share, least) if name in m.signs]
 
     def trend(self, name: str, share: float) -> Trend | None:
-        """Of the newest part of the budget, or of all there is if that is less; None where it is too little."""
-        newest = self.moments[bisect_right(self.moments, self.now.share - share, key=_share) :]
-        found = [m for m in newest if name in m.signs] if len(newest) >= HALVES else []
-        if len(found) < HALVES:
-            found = [m for m in self.moments[-HALVES:] if name in m.signs]
+        """Of the newest part of the budget, however long, or the newest HALVES; None where there are fewer."""
+        begin = bisect_right(self.moments, self.now.share - share, key=_share)
+        found = [m for m in self.moments[-max(HALVES, len(self.moments) - begin) :] if name in m.signs]
         half = len(found) // 2
         if len(found) < HALVES:
             return None
