@@ -377,7 +377,7 @@ def test_a_long_step_tells_of_a_pace_where_it_was_the_first(steps: list[float], 
     system = Made(drawn, guess, ())
     referee = Referee(system, SOURCE, Loop(system, Loader(SOURCE.train, 64, seed=0), FP32), {"minutes": 1.0})
     referee.take_up([
-        {"round": 50 * i, "stage": "only", "images": 64 * i, "seconds": i, "signs": {"distance": 0.1}, "update": {"D": x}}
+        {"round": 50 * i, "stage": "only", "images": 64 * i, "seconds": i, "signs": {"distance": 1}, "update": {"D": x}}
         for i, x in enumerate(steps)
     ])  # fmt: skip
     assert referee.updates == {"D": told}
