@@ -1,7 +1,8 @@
 """The games of sabotage.py: healthy ones, and each way in which one is spoiled, with the verdicts that are right.
 
-Written down before the first run, and not changed after it. A sabotage is named by what was done; several verdicts are
-right where the same fault can end in more than one way. `mends`: whether one of the referee's remedies can mend it.
+Written down before the first run, and not changed after it; the fresh ones were added when both halves had been seen.
+A sabotage is named by what was done; several verdicts are right where the same fault can end in more than one way.
+`mends`: whether one of the referee's remedies can mend it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import spoil
@@ -36,6 +37,8 @@ class Case:
     Attributes:
         right: verdicts of which the first that is given has to be one; () for a healthy game.
         spoil: what is done to the code or the data while it is played.
+        mends: whether one of the referee's remedies can mend it.
+        fresh: whether it was written down when both halves had been seen, and the thresholds were done.
     """
 
     name: str
@@ -45,10 +48,13 @@ class Case:
     spoil: Spoiled = nullcontext
     right: tuple[str, ...] = ()
     mends: bool = False
+    fresh: bool = False
 
     @property
     def half(self) -> str:
-        """Thresholds are tuned on one half of the cases alone."""
+        """Thresholds are tuned on one half of the cases alone, and are no more changed after the fresh ones."""
+        if self.fresh:
+            return "fresh"
         return ("tuned on", "never looked at")[int(hashlib.sha256(self.name.encode()).hexdigest(), 16) % 2]
 
     @property
@@ -119,4 +125,19 @@ SPOILED = (
     Case("clip of 1e-6", CRITIC, options={"clip": 1e-6}, right=(v.STALLED, v.G_WINS), mends=True),
     Case("slow disk", SPECTRAL, spoil=spoil.slow_disk, right=(v.SLOW,)),
 )  # fmt: skip
-CASES = (*HEALTHY, *SPOILED)
+FRESH = tuple(replace(case, name=f"fresh {case.name}", fresh=True) for case in (
+    *(Case(f"{game.name}-2", game, 2) for game in GAMES),
+    Case("both 100 times as fast", SQUARES, options={"lr": 0.1}, right=RUNS_AWAY),
+    Case("G 100 times as fast", SPECTRAL, options={"g_pace": 100.0}, right=RUNS_AWAY),
+    Case("D 100 times as fast", NAMED, options={"d_pace": 100.0}, right=(v.D_WINS, *RUNS_AWAY)),
+    Case("D a hundredth as fast", SQUARES, options={"d_pace": 0.01}, right=(v.G_WINS, v.STALLED)),
+    Case("latent of size 1", EMOJI, options={"z_dim": 1}, right=(v.COLLAPSE,)),
+    Case("labels shuffled", TOLD, spoil=spoil.labels_shuffled, right=(v.DATA, v.CONDITION)),
+    Case("data in 0 to 1", SPECTRAL, spoil=spoil.scaled(0.5, 0.5), right=(v.DATA,)),
+    Case("NaN in D", NAMED, spoil=spoil.nan_in_d, right=(v.NOT_FINITE,)),
+    Case("D never updated", DIGITS, spoil=spoil.never("D", "dcgan"), right=(v.STALLED,)),
+    Case("G frozen", EMOJI, spoil=spoil.never("G", "r3gan"), right=(v.STALLED,)),
+    Case("overflow", SQUARES, spoil=spoil.overflow, right=(v.NOT_FINITE,)),
+    Case("corrupted optimizer state", SPECTRAL, spoil=spoil.corrupted_optimizer, right=RUNS_AWAY),
+))  # fmt: skip
+CASES = (*HEALTHY, *SPOILED, *FRESH)
