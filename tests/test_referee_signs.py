@@ -20,7 +20,7 @@ from mulligan.loader import Loader
 from mulligan.loop import Loop
 from mulligan.referee import signs as signs_module
 from mulligan.referee.modes import Modes, clusters
-from mulligan.referee.signs import SHARE, Signs
+from mulligan.referee.signs import SHARE, Remembered, Signs
 from mulligan.referee.watch import Referee
 from mulligan.signals import Signal
 
@@ -351,6 +351,24 @@ def test_what_is_measured_at_a_look_is_not_counted(slow: Signs) -> None:
     slow.measure(counted=False)
     assert slow.spent == 0
     assert slow.cost == pytest.approx(0.1)
+
+
+def test_rows_are_computed_once_unless_they_are_many() -> None:
+    fetched: list[int] = []
+
+    class Counted(ArraySplit):
+        def fetch(self, index: Any) -> dict[str, Tensor]:
+            fetched.append(len(index))
+            return super().fetch(index)
+
+    split = Remembered(Counted(SOURCE.train.arrays, SOURCE.train.rows))  # type: ignore[attr-defined]
+    few, others = np.arange(8), np.arange(8, 16)
+    assert torch.equal(split.fetch(few)["x"], split.fetch(few)["x"])
+    assert not torch.equal(split.fetch(others)["x"], split.fetch(few)["x"])
+    assert fetched == [8, 8]
+    split.room = 0
+    split.fetch(np.arange(16)), split.fetch(np.arange(16))
+    assert fetched == [8, 8, 16, 16]
 
 
 def test_what_was_trained_before_a_resume_is_no_time_to_spend_now() -> None:

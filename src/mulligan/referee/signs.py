@@ -32,6 +32,7 @@ SEED = 2  # of the latents, the same at each tick
 LEAST, MOST = 64, 256  # samples
 NUMBERS = 1_000_000  # of all samples, unless that were fewer than LEAST
 TOLD, LEAST_TOLD = 24, 8  # samples that are made again, for something else and from other noise
+ROOM = 4_000_000  # numbers of rows that are kept, of each split
 FLAT = 1e-6  # between real samples: there is nothing to learn
 # of the things that a system makes, which one's number tells how the game is: that of the worst
 WORST = {"distance": max, "swing": max, "diversity": min, "modes": min, "nearest": min, "condition": min, "noise": min}
@@ -58,8 +59,11 @@ class Signs:
         views = [View(source, key, self.n, labelled=i == 0) for i, key in enumerate(system.makes)]
         self.views = [views[0], *(view for view in views[1:] if view.spread > FLAT)]
         self.given = conditions(source.held_out, system.given, self.n)
-        self.asked = () if reads_names(system.config) else tuple(k for k in system.given if k not in system.makes)
-        self.rows, self.others = self._mismatched()
+        self.train, self.held_out = Remembered(source.train), Remembered(source.held_out)
+        # whether a sample is what it was made for is read from labels alone, and so is whether D asks
+        self.told = "y" in self.given and self.views[0].modes.named
+        asked = self.told and not reads_names(system.config)
+        self.rows, self.others = self._mismatched(system.given if asked else ())
         self.floors = self._floors()
 
     def due(self) -> bool:
@@ -86,8 +90,7 @@ class Signs:
 
     def _separation(self) -> Numbers:
         """By player: its mean logit on training reals, held-out reals and fakes, and how well it tells them apart."""
-        train, held_out = (self._scores(s, evenly(s, min(self.n, len(s)))) for s in
-                           (self.source.train, self.source.held_out))  # fmt: skip
+        train, held_out = (self._scores(s, evenly(s, min(self.n, len(s)))) for s in (self.train, self.held_out))
         found: Numbers = {}
         for player, (known, made) in train.items():
             new, other = held_out[player]
@@ -106,15 +109,15 @@ class Signs:
         """By player, how often it rates an unseen real sample above the same one with the condition of another."""
         if len(self.rows) < LEAST_TOLD:
             return {}
-        right = self._scores(self.source.held_out, self.rows)
-        wrong = self._scores(self.source.held_out, self.rows, self.others)
+        right = self._scores(self.held_out, self.rows)
+        wrong = self._scores(self.held_out, self.rows, self.others)
         return {f"{player}.matching": auc(right[player][0], wrong[player][0]) for player in right}
 
-    def _mismatched(self) -> tuple[Rows, Rows]:
-        """Unseen rows, and for each another whose condition is another; at most LEAST."""
+    def _mismatched(self, keys: Sequence[str]) -> tuple[Rows, Rows]:
+        """Unseen rows, and for each another of which a key differs; at most LEAST."""
         rows = evenly(self.source.held_out, self.n)
         others = np.roll(rows, self.n // 2)
-        differs = self._differs(self.asked).numpy()
+        differs = self._differs(keys).numpy()
         return rows[differs][:LEAST], others[differs][:LEAST]
 
     def _differs(self, keys: Sequence[str]) -> Tensor:
@@ -132,7 +135,7 @@ class Signs:
             batch = split.fetch(rows[at])
             if others is not None:
                 told = split.fetch(others[at])
-                batch = {**batch, **{key: told[key] for key in self.asked}}
+                batch = {**batch, **{key: told[key] for key in self.system.given}}
             for player, logits in self.system.scores({k: x.to(self.system.device) for k, x in batch.items()}).items():
                 parts.setdefault(player, []).append(logits)
         joined = {player: tuple(map(torch.cat, zip(*found, strict=True))) for player, found in parts.items()}
@@ -171,7 +174,7 @@ class Signs:
         if self.system.latent(1).shape[1]:
             found |= self._moved("noise", once, self._made(SEED + 1, given, len(rows)))
         first = self.views[0]
-        if "y" in self.given and first.modes.named and first.belongs is not None:
+        if self.told and first.belongs is not None:
             found["agreement"] = first.modes.agreement(first.belongs, self.given["y"])
         return found
 
@@ -184,10 +187,30 @@ class Signs:
         found = {"swing chance": min(1 - float(view.modes.real.square().sum()) for view in self.views)}
         found |= {"distance" + FLOOR: real["distance"]} if real else {}
         classes = self.views[0].modes
-        if "y" in self.given and classes.named:
+        if self.told:
             found["agreement" + FLOOR] = classes.readable(self.n)
             found["agreement chance"] = float(classes.real.square().sum())
         return found
+
+
+class Remembered(Split):
+    """A split whose rows are fetched once, if they are few: a task can take longer to compute than all else here."""
+
+    def __init__(self, split: Split) -> None:
+        self.split, self.kept, self.room = split, dict[bytes, Batch](), ROOM
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def fetch(self, index: Rows) -> Batch:
+        if (found := self.kept.get(index.tobytes())) is not None:
+            return found
+        rows = self.split.fetch(index)
+        size = sum(x.numel() for x in rows.values())
+        if size <= self.room:
+            self.room -= size
+            self.kept[index.tobytes()] = rows
+        return rows
 
 
 def enough_for(label: Signal | None) -> int:
