@@ -120,7 +120,7 @@ def test_slow_rounds_are_judged_before_half_of_them_are_played(signs: dict[str, 
 
 def test_the_slow_start_is_shorter_where_few_rounds_are_expected() -> None:
     few, many = (History.of(log({}, 2, rounds=rounds), {"minutes": 120}) for rounds in (0.1, 10))
-    assert few.slow_start < 0.3 * 720 + 1
+    assert few.slow_start == 288
     assert many.slow_start == SLOW_START
 
 

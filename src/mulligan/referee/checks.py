@@ -112,7 +112,7 @@ def d_wins(h: History) -> Verdict | None:
     for player in h.judges:
         # of samples that are all the same: see not_begun
         loses = _all(above(f"{player}.auc", KNOWS), above("distance", FAR), above("diversity", SAME))
-        since = h.lasting(loses, ticks=6, share=0.16)
+        since = h.lasting(loses, ticks=6, share=0.16, rounds=h.slow_start)
         if since and not improves(h):
             right = f"{100 * h.get(f'{player}.auc'):.1f} %"
             text = f"{player} tells real from made in {right} of all cases, and the samples come no nearer to the data."
@@ -248,7 +248,11 @@ def partial_collapse(h: History) -> Verdict | None:
 
 def condition_ignored(h: History) -> Verdict | None:
     chance, floor = h.get("agreement chance"), h.floor("agreement")
-    since = h.lasting(below("condition", MOVES), ticks=6, share=0.1)
+    still = _all(below("condition", MOVES), below("distance", FAR))
+    since = h.lasting(still, ticks=6, share=0.1, rounds=h.slow_start)
+    moved = h.trend("condition", 0.2)
+    if since and moved and moved.after > RISES * moved.before:
+        since = None  # they begin to move with it
     if since is None and floor - chance > READS:
         astray = below("agreement", chance + SAYS * (floor - chance))
         # samples that look like nothing yet follow nothing yet, unless nobody asks them to

@@ -179,7 +179,7 @@ class History:
     def slow_start(self) -> int:
         """Rounds in which a game gets off the ground: fewer where there are few to be played."""
         expected = self.now.round / max(self.now.share, 1e-9)
-        return round(min(SLOW_START, max(ROUNDS, 0.3 * expected)))
+        return round(min(SLOW_START, max(ROUNDS, 0.4 * expected)))
 
     @property
     def _seconds(self) -> float:
