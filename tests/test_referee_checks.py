@@ -304,7 +304,13 @@ def test_what_else_is_made_or_given_is_looked_at_too() -> None:
     other = {"low": 0.0, "high": 255.0, "finite": 1.0, "copies": 0.9, "least": -1.0, "most": 1.0}
     (found,) = problems({**GOOD, "others": {"x2": other}})
     assert found.text.startswith("x2: values go from 0 to 255")
+    assert "is what G makes" in found.text
     assert problems({**GOOD, "others": {"x2": {**other, "low": -1.0, "high": 1.0}}}) == []
+    (found,) = problems({**GOOD, "others": {"input": {**other, "given": 1.0}}})
+    assert "is declared" in found.text
+    dark = {**other, "low": -1.0, "high": -0.9}
+    assert problems({**GOOD, "others": {"input": {**dark, "given": 1.0}}}) == [], "what is given may be dark"
+    assert len(problems({**GOOD, "others": {"x2": dark}})) == 1
 
 
 def test_a_problem_of_the_data_is_told_once_and_ends_no_game() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mulligan.referee import verdict as v
@@ -16,7 +17,7 @@ Json = dict[str, Any]
 Sign = float | Callable[[float], float]
 HOUR = 3600.0
 WELL: dict[str, Sign] = {
-    "diversity": 0.95, "distance": 0.05, "modes": 1.0, "swing": 0.1, "swing chance": 0.9, "D.auc": 0.75,
+    "diversity": 0.95, "distance": 0.05, "modes": 1.0, "swing": 0.1, "D.auc": 0.75,
 }  # fmt: skip
 
 
@@ -65,6 +66,23 @@ def names(lines: list[Json], minutes: float | None) -> list[str]:
 @pytest.mark.parametrize("auc", [0.55, 0.75, 0.985])
 def test_samples_that_come_nearer_slowly_are_a_healthy_game(halving: float, auc: float) -> None:
     assert names(log({"distance": lambda t: 2 * 0.5 ** (t / halving), "D.auc": auc}, 12), 720) == []
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.05])
+@pytest.mark.parametrize("halving", [1.0, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_does_not_hide_that_they_come_nearer(noise: float, halving: float, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    distance = lambda t: float(2 * 0.5 ** (t / halving) * (1 + noise * chance.standard_normal()))  # noqa: E731
+    assert names(log({"distance": distance, "D.auc": 0.985}, 12, every=30, until=2), 720) == []
+
+
+def test_noise_does_not_hide_for_long_that_they_come_no_nearer() -> None:
+    chance = np.random.default_rng(0)
+    stuck: dict[str, Sign] = {"distance": lambda t: float(2 + 0.1 * chance.standard_normal()), "D.auc": 1.0}
+    (first, *_) = told(log(stuck, 12, every=30, until=2), 720)
+    assert first[0] == v.D_WINS
+    assert first[1] < 60
 
 
 @pytest.mark.parametrize(
@@ -142,6 +160,13 @@ def test_a_first_step_that_is_too_long_is_told_in_each_stage() -> None:
     assert names(log({}, 1, until=0.5) + hasty, 60)[0] == v.DIVERGING
 
 
+def test_it_is_told_too_where_the_first_line_of_a_stage_was_written_before_it_was_measured() -> None:
+    hasty = log({}, 1, first=0.5, stage="second")
+    hasty[0]["update"] = {}
+    hasty[1]["update"] = {"D": 2 * HASTY, "G": 1e-2}
+    assert names(log({}, 1, until=0.5) + hasty, 60)[0] == v.DIVERGING
+
+
 def test_the_longest_step_is_heard_of_though_no_line_was_written_then() -> None:
     lines = log({}, 1)
     for line in lines:
@@ -196,6 +221,6 @@ def test_a_g_that_falls_to_one_kind_has_collapsed() -> None:
 @pytest.mark.parametrize("kinds", [2, 4, 10])
 def test_samples_that_go_from_kind_to_kind_at_random_oscillate(kinds: int) -> None:
     chance = 1 - 1 / kinds
-    signs: dict[str, Sign] = {"distance": 0.6, "swing": chance, "swing chance": chance}
+    signs: dict[str, Sign] = {"distance": 0.6, "swing": chance, "circling": 1.0}
     assert v.OSCILLATING in names(log(signs, 1), 60)
-    assert v.OSCILLATING not in names(log({**signs, "swing": 0.7 * chance}, 1), 60)
+    assert v.OSCILLATING not in names(log({**signs, "swing": 0.7 * chance, "circling": 0.7}, 1), 60)

@@ -171,7 +171,7 @@ def test_the_same_latents_at_each_tick() -> None:
     signs = signs_of(ask=lambda x: x.mean((1, 2, 3)), given=("y",))
     first, _ = signs.measure()
     torch.rand(7)
-    assert signs.measure()[0] == {**first, "swing": 0}
+    assert signs.measure()[0] == {**first, "swing": 0, "circling": 0}
 
 
 # --- conditions ---------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class Loop:
         self.terms: dict[str, Terms] = {}  # by player, each of its newest play, on the device
         self.gradient_norms: dict[str, Tensor] = {}  # by player, in the first of its turns
         self.updates: dict[str, Tensor] = {}  # by player, the median of its newest step's length over the weight's
-        self.longest: dict[str, Tensor] = {}  # by player, the longest of them since the stage began
+        self.longest: dict[str, Tensor] = {}  # by player, the longest of those since `enter`
         self.waited = 0.0  # seconds for data
         shards = runtime.world * micro_batches
         if loader.batch % shards:
@@ -160,7 +160,7 @@ class Loop:
                 self._backward(turn, number, play, micro)
             gradients = [q.grad for q in learns if q.grad is not None]
             self.runtime.average(gradients)
-            if self.progress.round % MEASURE_EVERY == 0 and self._leads(number):
+            if self.progress.stage_round % MEASURE_EVERY == 0 and self._leads(number):
                 self._step_measured(turn.player, optimizer, learns, gradients)
             else:
                 optimizer.step()
@@ -174,7 +174,7 @@ class Loop:
         self, player: str, optimizer: torch.optim.Optimizer, learns: list[torch.nn.Parameter], gradients: list[Tensor]
     ) -> None:
         self.gradient_norms[player] = torch.stack(torch._foreach_norm(gradients)).norm()
-        if self.progress.round % UPDATES_EVERY:
+        if self.progress.stage_round % UPDATES_EVERY:
             optimizer.step()
             return
         # of weights alone: biases begin at 0, and whatever they do is many times what they were

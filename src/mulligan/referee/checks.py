@@ -22,6 +22,7 @@ GONE = 1 / 3  # of the modes
 KNOWS = 0.97  # AUC: D tells nearly all apart
 GUESSES = 0.6  # AUC: it hardly does
 IMPROVES = 0.1  # of the distance, or of real diversity, from one half of what is looked at to the other
+SIGMAS, EARLY = 2.0, 0.05  # by chance; of the budget, that a trend is told from
 FIXED, TIMID, HASTY = 1e-9, 1e-4, 3.0  # of a weight, that a step moves it: none learns, hardly one does, all is lost
 REMEMBERS = 0.85  # AUC of training data against unseen data
 COPIED = 0.4  # of the distance at which unseen real data lie from training data
@@ -32,7 +33,6 @@ FOLLOWS = 0.02  # more of the samples follow in one half of what is looked at th
 GROWN = 2.5  # times the least distance so far
 RISES, HIGH = 1.3, 50.0  # times, from third to third of what is looked at; and how far D's logits are apart then
 SWINGS = 0.95  # of what samples that go from kind to kind at random would
-TEN_KINDS = 0.9  # of the samples that go to another kind then, of ten equal ones
 WAITS = 0.5  # of the time
 YET, LATE = 0.1, 0.2  # of the budget: what began may go on for that long, what has been so all along
 ALIKE = 0.8  # of the first distance: nothing was gained
@@ -185,7 +185,7 @@ def runaway(h: History) -> Verdict | None:
 
 def oscillating(h: History) -> Verdict | None:
     def circles(moments: Sequence[Moment]) -> bool:
-        return _median(moments, "swing") > _circling(h) and _median(moments, "distance") > FAR
+        return _median(moments, "circling") > SWINGS and _median(moments, "distance") > FAR
 
     since = h.stretch(circles, 0.15, least=6)
     if since is None or h.age[1] < h.slow_start or _is_one_kind(h) or improves(h):
@@ -194,11 +194,6 @@ def oscillating(h: History) -> Verdict | None:
     text = f"from one look to the next {100 * swings:.0f} % of the samples become something else."
     advice = "The players chase each other in a circle; smaller steps settle them."
     return _found(h, v.OSCILLATING, since, text, advice, ("swing", "distance"))
-
-
-def _circling(h: History) -> float:
-    """What `swing` is at least where samples go from kind to kind without rest: of two kinds, half of them stay."""
-    return SWINGS * h.get("swing chance", TEN_KINDS)
 
 
 def _is_one_kind(h: History) -> bool:
@@ -232,7 +227,7 @@ def partial_collapse(h: History) -> Verdict | None:
     if since is None or h.get("modes") > few or _is_one_kind(h) or improves(h):
         return None
     # many good games begin with few, and add to them
-    hops = median(h.recent("swing", 0.1, least=6)) > _circling(h)
+    hops = median(h.recent("circling", 0.1, least=6)) > SWINGS
     adds = max(h.column("modes")) <= few and not hops
     share, rounds = h.age
     if share < h.part(LATE if adds else YET) or rounds < h.slow_start:
@@ -337,7 +332,9 @@ def improves(h: History, share: float = 0.1) -> bool:
     if distance is None or diversity is None:
         return True  # too early to say no
     before, after = max(distance.before, 1e-6), max(distance.after, 1e-6)
-    at_the_end = after * min(1.0, after / before) ** ((1 - h.now.share) / max(distance.apart, 1e-6))
+    # as far as chance allows: in the first minutes of a night nobody can tell
+    best = max(after - SIGMAS * distance.error, 1e-6) if distance.apart < EARLY else after
+    at_the_end = best * min(1.0, best / before) ** ((1 - h.now.share) / max(distance.apart, 1e-6))
     more = min(1.0, diversity.after) > diversity.before + IMPROVES
     return more or after < (1 - IMPROVES) * before or at_the_end < NEAR < after
 

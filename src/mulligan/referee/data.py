@@ -31,9 +31,11 @@ def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[
         system: that is to learn from them.
         signs: the referee's floors, for how well labels go with images.
     """
-    first, *more = dict.fromkeys((*system.makes, *system.given))
-    found: dict[str, Any] = {"n": float(len(source.train)), **_values(source, first)}
-    found["others"] = {key: _values(source, key) for key in more if source.signals[key].kind in VALUES}
+    first = next(iter(system.makes))
+    keys = [k for k in dict.fromkeys((*system.makes, *system.given)) if k == first or source.signals[k].kind in VALUES]
+    values = _values(source, keys)
+    found: dict[str, Any] = {"n": float(len(source.train)), **values.pop(first)}
+    found["others"] = {key: {**x, "given": float(key not in system.makes)} for key, x in values.items()}
     if "y" in system.given and (y := source.train.labels()) is not None:
         found["classes"] = float(len(np.unique(y)))
     found |= {name: n for name, n in signs.items() if name.startswith("agreement")}
@@ -42,18 +44,22 @@ def numbers(source: Source, system: System, signs: Mapping[str, float]) -> dict[
     return found
 
 
-def _values(source: Source, key: str) -> dict[str, float]:
-    signal = source.signals[key]
-    low, high, finite, copies = math.inf, -math.inf, True, []
-    n = min(len(source.train), LOOKED_AT, max(64, NUMBERS // signal.size))
+def _values(source: Source, keys: list[str]) -> dict[str, dict[str, float]]:
+    """By key: in one go, for a row may take long to compute."""
+    found = {key: {"low": math.inf, "high": -math.inf, "finite": 1.0} for key in keys}
+    copies: dict[str, list[bytes]] = {key: [] for key in keys}
+    n = min(len(source.train), LOOKED_AT, max(64, NUMBERS // max(source.signals[key].size for key in keys)))
     for index in in_parts(evenly(source.train, n), 100):
-        x = source.train.fetch(index)[key].numpy()
-        finite &= bool(np.isfinite(x).all())
-        low, high = min(low, float(x.min())), max(high, float(x.max()))
-        copies += content_keys(x)
-    found = {"low": low, "high": high, "finite": float(finite), "copies": 1 - len(set(copies)) / len(copies)}
-    if signal.range is not None:
-        found |= {"least": signal.range[0], "most": signal.range[1]}
+        rows = source.train.fetch(index)
+        for key, d in found.items():
+            x = rows[key].numpy()
+            d["finite"] = min(d["finite"], float(np.isfinite(x).all()))
+            d["low"], d["high"] = min(d["low"], float(x.min())), max(d["high"], float(x.max()))
+            copies[key] += content_keys(x)
+    for key, d in found.items():
+        d["copies"] = 1 - len(set(copies[key])) / len(copies[key])
+        if (range_ := source.signals[key].range) is not None:
+            d["least"], d["most"] = range_
     return found
 
 
@@ -68,6 +74,8 @@ def problems(d: Mapping[str, Any]) -> list[Verdict]:
 def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]:
     low, high, least, most = (d.get(k, math.nan) for k in ("low", "high", "least", "most"))
     width = most - least  # NaN compares to nothing
+    given = bool(d.get("given", 0))
+    goal = "is declared" if given else "is what G makes"
     chance, floor = d.get("agreement chance", math.nan), d.get("agreement floor", math.nan)
     return [
         (
@@ -76,12 +84,12 @@ def _rules(d: Mapping[str, Any]) -> list[tuple[bool, str, str, tuple[str, ...]]]
         ),
         (
             low < least - BEYOND * width or high > most + BEYOND * width,
-            f"values go from {low:.3g} to {high:.3g}, and G makes {least:g} to {most:g}.",
+            f"values go from {low:.3g} to {high:.3g}, and {least:g} to {most:g} {goal}.",
             "Scale the data to that range, or D knows a sample by its range alone.", ("low", "high"),
         ),
         (
-            (low > least + 0.4 * width and high <= most + BEYOND * width)
-            or (high < most - 0.4 * width and low >= least - BEYOND * width),
+            not given and ((low > least + 0.4 * width and high <= most + BEYOND * width)
+                           or (high < most - 0.4 * width and low >= least - BEYOND * width)),
             f"values go from {low:.3g} to {high:.3g} only, of {least:g} to {most:g} that G makes.",
             "They look as if scaled to another range; bring them to the whole of it.", ("low", "high"),
         ),

@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from mulligan.rundir import FLOOR
 
 Json = Mapping[str, Any]
 TICKS = 4  # measurements that a finding has to last for
 LAST = 0.04  # and of the budget: a bad moment is no lost game
 ENOUGH = 3_000  # seconds, times the part: of a budget of many hours nobody waits for a part
+MEDIAN = 1.25  # times the standard error of a mean is that of a median
 HALVES = 6  # measurements, of which one half is held against the other
 SLOW_START = 1_000  # rounds, in which the game of 2014 gets off the ground
+LEAST_CHANCE = 0.2  # that a sample goes to another kind: with less there is one kind and some odd ones
+TEN_KINDS = 0.9  # of the samples that go from one of ten equal kinds to any at random, go to another
 ROUNDS = 200  # and in rounds: a game that has hardly begun is not lost, however short its budget
 
 
@@ -38,11 +43,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class Trend:
-    """Of a sign, its median before and after, and how far apart these are, as a part of the budget."""
+    """Of a sign, its median before and after, how far apart these are, as a part of the budget, and the standard error
+    of their difference.
+    """
 
     before: float
     after: float
     apart: float
+    error: float
 
 
 @dataclass
@@ -91,6 +99,8 @@ class History:
         signs = {**line["signs"]}
         signs |= {f"update.{player}": x for player, x in self.updates.items()}
         signs |= {f"longest.{player}": x for player, x in self.longest.items()}
+        if "circling" not in signs and "swing" in signs:  # of a log from before it was measured
+            signs["circling"] = signs["swing"] / max(signs.get("swing chance", TEN_KINDS), LEAST_CHANCE)
         missing = tuple(line.get("missing", ()))
         self.moments.append(Moment(line["round"], images - self.began, line["seconds"], share, signs, missing))
         return True
@@ -127,8 +137,8 @@ class History:
         return self.now.signs.get(name, default)
 
     def first(self, name: str) -> float:
-        """The value at the first measurement."""
-        return self.moments[0].signs.get(name, math.nan)
+        """The first value there is."""
+        return next((m.signs[name] for m in self.moments if name in m.signs), math.nan)
 
     def floor(self, name: str) -> float:
         return self.get(name + FLOOR, 0.0)
@@ -148,9 +158,10 @@ class History:
         half = len(found) // 2
         if len(found) < HALVES:
             return None
-        before, after = found[:half], found[half:]
-        apart = after[len(after) // 2].share - before[len(before) // 2].share
-        return Trend(median([m.signs[name] for m in before]), median([m.signs[name] for m in after]), apart)
+        before, after = ([m.signs[name] for m in part] for part in (found[:half], found[half:]))
+        apart = found[(half + len(found)) // 2].share - found[half // 2].share
+        error = math.hypot(*(MEDIAN * float(np.std(part)) / math.sqrt(len(part)) for part in (before, after)))
+        return Trend(median(before), median(after), apart, error)
 
     def stretch(self, holds: Callable[[Sequence[Moment]], bool], share: float, least: int) -> Moment | None:
         """Since when something holds of the measurements of a part of the budget, taken together: part before part."""
@@ -205,7 +216,7 @@ class History:
     @property
     def started(self) -> float:
         """The first distance between samples and data."""
-        return next(iter(self.column("distance")), math.nan)
+        return self.first("distance")
 
     @property
     def is_game(self) -> bool:

@@ -35,7 +35,16 @@ TOLD, LEAST_TOLD = 24, 8  # samples that are made again, for something else and 
 ROOM = 4_000_000  # numbers of rows that are kept, of each split
 FLAT = 1e-6  # between real samples: there is nothing to learn
 # of the things that a system makes, which one's number tells how the game is: that of the worst
-WORST = {"distance": max, "swing": max, "diversity": min, "modes": min, "nearest": min, "condition": min, "noise": min}
+WORST = {
+    "distance": max,
+    "swing": max,
+    "circling": max,
+    "diversity": min,
+    "modes": min,
+    "nearest": min,
+    "condition": min,
+    "noise": min,
+}
 Rows = npt.NDArray[np.int64]
 
 
@@ -57,11 +66,11 @@ class Signs:
         self.spent = self.cost = 0.0  # seconds: in all, and of one measurement
         self.since = loop.progress.seconds
         views = [View(source, key, self.n, labelled=i == 0) for i, key in enumerate(system.makes)]
-        self.views = [views[0], *(view for view in views[1:] if view.spread > FLAT)]
+        self.views = [view for view in views if view.spread > FLAT]
         self.given = conditions(source.held_out, system.given, self.n)
         self.train, self.held_out = Remembered(source.train), Remembered(source.held_out)
         # whether a sample is what it was made for is read from labels alone, and so is whether D asks
-        self.told = "y" in self.given and self.views[0].modes.named
+        self.told = "y" in self.given and bool(self.views) and self.views[0].modes.named
         asked = self.told and not reads_names(system.config)
         self.rows, self.others = self._mismatched(system.given if asked else ())
         self.floors = self._floors()
@@ -117,8 +126,9 @@ class Signs:
         """Unseen rows, and for each another of which a key differs; at most LEAST."""
         rows = evenly(self.source.held_out, self.n)
         others = np.roll(rows, self.n // 2)
-        differs = self._differs(keys).numpy()
-        return rows[differs][:LEAST], others[differs][:LEAST]
+        differs = self._differs(keys).nonzero()[:, 0].numpy()
+        some = differs[np.linspace(0, len(differs) - 1, min(LEAST, len(differs))).astype(int)]  # of all classes
+        return rows[some], others[some]
 
     def _differs(self, keys: Sequence[str]) -> Tensor:
         """Of the conditions (n,) that are looked at, which differ in a key from those half of them further on."""
@@ -173,9 +183,8 @@ class Signs:
             )
         if self.system.latent(1).shape[1]:
             found |= self._moved("noise", once, self._made(SEED + 1, given, len(rows)))
-        first = self.views[0]
-        if self.told and first.belongs is not None:
-            found["agreement"] = first.modes.agreement(first.belongs, self.given["y"])
+        if self.told and (belongs := self.views[0].belongs) is not None:
+            found["agreement"] = self.views[0].modes.agreement(belongs, self.given["y"])
         return found
 
     def _moved(self, name: str, once: Batch, again: Batch) -> Numbers:
@@ -184,10 +193,9 @@ class Signs:
     def _floors(self) -> Numbers:
         """What unseen real data would have in place of samples."""
         real = worst([view.distances(view.held_out) for view in self.views if len(view.held_out) > 1])
-        found = {"swing chance": min(1 - float(view.modes.real.square().sum()) for view in self.views)}
-        found |= {"distance" + FLOOR: real["distance"]} if real else {}
-        classes = self.views[0].modes
+        found = {"distance" + FLOOR: real["distance"]} if real else {}
         if self.told:
+            classes = self.views[0].modes
             found["agreement" + FLOOR] = classes.readable(self.n)
             found["agreement chance"] = float(classes.real.square().sum())
         return found
@@ -203,14 +211,15 @@ class Remembered(Split):
         return len(self.split)
 
     def fetch(self, index: Rows) -> Batch:
-        if (found := self.kept.get(index.tobytes())) is not None:
-            return found
-        rows = self.split.fetch(index)
-        size = sum(x.numel() for x in rows.values())
-        if size <= self.room:
+        key = index.tobytes()
+        if key not in self.kept:
+            rows = self.split.fetch(index)
+            size = sum(x.numel() for x in rows.values())
+            if size > self.room:
+                return rows
             self.room -= size
-            self.kept[index.tobytes()] = rows
-        return rows
+            self.kept[key] = rows
+        return {k: x.clone() for k, x in self.kept[key].items()}  # a system may write to what it is given
 
 
 def enough_for(label: Signal | None) -> int:

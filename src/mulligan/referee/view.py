@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mulligan.data.source import Source, Split, evenly, in_parts
 from mulligan.game import Batch
 from mulligan.metrics.distances import nearest
+from mulligan.referee.history import LEAST_CHANCE
 from mulligan.referee.modes import Modes
 
 SIDE = 14  # of the small copies, in px
@@ -73,6 +74,9 @@ class View:
         found = {"modes": 1 - len(missing) / max(1, self.modes.expected)}
         if self.belongs is not None:
             found["swing"] = float((belongs != self.belongs).float().mean())
+            # samples that go from kind to kind at random would have 1
+            if (chance := 1 - float(self.modes.real.square().sum())) > LEAST_CHANCE:
+                found["circling"] = found["swing"] / chance
         self.belongs = belongs
         return found, missing
 
