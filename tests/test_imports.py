@@ -49,6 +49,8 @@ LAYERS = [
         "history",
         "inputs",
         "apply",
+        "plan",
+        "shot",
         "play",
         "retake",
         "probe",

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from conftest import CASES, FP32, TINY_GAN, bare_loop, entered, processes, tiny_system
+from faulty import SYSTEM
 from mulligan import checkpoint
 from mulligan.runtime import Runtime
-from test_mulligans import SYSTEM
 
 ROUNDS = 4
 EQUAL = [case for case in CASES if case[0] in ("dcgan", "gan", "r3gan")]

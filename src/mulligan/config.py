@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from mulligan.errors import Mistake
 
@@ -21,6 +22,12 @@ def role(name: str) -> dict[str, Any]:
     Never of an option that gives a network its shape.
     """
     return {"role": name}
+
+
+def role_of(field: FieldInfo) -> str | None:
+    """Of an option that has one."""
+    extra = field.json_schema_extra
+    return str(extra["role"]) if isinstance(extra, dict) and "role" in extra else None
 
 
 class Options(BaseModel):

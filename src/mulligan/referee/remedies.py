@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mulligan.config import role_of
 from mulligan.referee import checks
 from mulligan.referee import verdict as v
 from mulligan.referee.checks import HASTY
@@ -48,8 +49,7 @@ class Situation:
     @classmethod
     def of(cls, models: Iterable[BaseModel], in_force: Callable[[str], Any], **more: Any) -> Situation:
         fields = {name: (model, found) for model in models for name, found in type(model).model_fields.items()}
-        extra = {name: found.json_schema_extra for name, (_, found) in fields.items()}
-        roles = {str(e["role"]): name for name, e in extra.items() if isinstance(e, dict) and "role" in e}
+        roles = {role: name for name, (_, found) in fields.items() if (role := role_of(found)) is not None}
         values = {name: getattr(model, name) for name, (model, _) in fields.items()}
         return cls(values, roles, {name: found.default for name, (_, found) in fields.items()}, in_force, **more)
 

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from mulligan import runtime
-from mulligan.config import Config
+from mulligan.config import Config, role_of
 from mulligan.data.source import Source, Split, conditions, evenly, in_parts
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
 from mulligan.observe import auc, generate, observing
-from mulligan.options import extra
 from mulligan.referee.modes import EXPECTED
 from mulligan.referee.modes import MOST as MOST_CLASSES
 from mulligan.referee.view import Numbers, View
@@ -230,7 +229,7 @@ def enough_for(label: Signal | None) -> int:
 
 def reads_names(config: Config) -> bool:
     """Whether D names the class of an image instead of being told it (AC-GAN): nothing can match or not."""
-    return any(extra(field).get("role") == "told" for field in type(config).model_fields.values())
+    return any(role_of(field) == "told" for field in type(config).model_fields.values())
 
 
 def worst(found: Sequence[Numbers]) -> Numbers:
