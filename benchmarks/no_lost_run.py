@@ -7,7 +7,6 @@ lost if the referee says so once, mended or not. Is its own runner: it judges wh
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import math
 import tempfile
@@ -26,7 +25,7 @@ from mulligan.referee.verdict import HEALTHY, LOST
 from mulligan.rundir import RunDir
 from mulligan.train import train
 from runner import RESULTS, Json, stamp, wait_passively, write_json
-from sabotage import keep_trace
+from sabotage import keep_trace, read_trace
 
 NAME = "no_lost_run"
 ASKS = "Does the default system, with default settings, lose a game?"
@@ -113,9 +112,9 @@ def conclude(out: Path) -> None:
 
 def replayed(file: Path) -> list[str]:
     """What the referee of today says to a run's trace."""
-    trace = gzip.decompress(file.with_suffix(".log.gz").read_bytes()).splitlines()
     course = Course({"minutes": MINUTES})
-    return [new.name for line in trace for new in course.hear(json.loads(line)) if new.name != HEALTHY]
+    trace = read_trace(file.with_suffix(".log.gz"))
+    return [new.name for line in trace for new in course.hear(line) if new.name != HEALTHY]
 
 
 if __name__ == "__main__":

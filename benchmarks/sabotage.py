@@ -120,6 +120,11 @@ def keep_trace(file: Path, log: list[Json]) -> None:
     file.write_bytes(gzip.compress(trace.encode(), mtime=0))
 
 
+def read_trace(file: Path) -> list[Json]:
+    """What `keep_trace` wrote."""
+    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
 def _short(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _short(x) for k, x in value.items()}
@@ -163,8 +168,7 @@ def _row(store: runner.Store, case: Case) -> Json | None:
     file = _file(store, case, "spoiled")
     if not file.exists():
         return None
-    log = [json.loads(line) for line in gzip.decompress(file.with_suffix(".log.gz").read_bytes()).splitlines()]
-    verdicts = told(log, case)
+    verdicts = told(read_trace(file.with_suffix(".log.gz")), case)
     row: Json = {"case": case.name, "game": case.game.name, "half": case.half, "healthy": case.healthy}
     row["verdicts"] = verdicts[:12]
     if case.healthy:
@@ -180,7 +184,7 @@ def _row(store: runner.Store, case: Case) -> Json | None:
         "spoiled metric": spoiled,
         "harmful": spoiled is None or healthy is None or spoiled > NEAR * healthy,
         "right": list(case.right),
-        "from": start - EARLY,
+        "first": first,
         "noticed": first is not None and first["share"] - start <= QUARTER,
         "named": first is not None and first["verdict"] in case.right,
         "said": f"{first['verdict']} at {first['share']:.0%}" if first else "nothing",

@@ -52,7 +52,7 @@ class Case:
 
     @property
     def half(self) -> str:
-        """Thresholds are tuned on one half of the cases alone, and are no more changed after the fresh ones."""
+        """Thresholds are tuned on one half of the cases alone; none is tuned on the fresh ones."""
         if self.fresh:
             return "fresh"
         return ("tuned on", "never looked at")[int(hashlib.sha256(self.name.encode()).hexdigest(), 16) % 2]

@@ -145,7 +145,12 @@ def options(models: Iterable[type[BaseModel]]) -> str:
 
 # --- what was measured: benchmarks/results/systems.json, as far as it goes --------------------------------------
 
-NOT_YET = "Not measured yet: `python benchmarks/systems.py`.\n"
+
+def not_yet(name: str) -> str:
+    return f"Not measured yet: `python benchmarks/{name}.py`.\n"
+
+
+NOT_YET = not_yet("systems")
 SHOWN = ("precision", "recall", "coverage")  # beside the FD
 
 
@@ -257,7 +262,7 @@ def progress() -> str:
     """The figure's caption, and its numbers."""
     found = results("progress")
     if found is None:
-        return NOT_YET.replace("systems.py", "progress.py")
+        return not_yet("progress")
     rows = [
         (f"[{s['name']}](systems/{s['name']}.md)", str(s["year"] or "-"), *history.cells(s, found["metric"]))
         for s in found["systems"]
@@ -273,7 +278,7 @@ def progress() -> str:
 def referee_halves() -> str:
     found = results("sabotage")
     if found is None:
-        return NOT_YET.replace("systems.py", "sabotage.py")
+        return not_yet("sabotage")
     asked = ("noticed", "noticed of the harmful", "named", "mended", "false")
     rows = [(half, *(of_so_many(counts[name]) for name in asked)) for half, counts in found["halves"].items()]
     head = ("Cases", "noticed within a quarter", "of those that did harm", "the right cause first", "mended",
@@ -288,10 +293,10 @@ def of_so_many(share: dict[str, Any]) -> str:
 def referee_cases() -> str:
     found = results("sabotage")
     if found is None:
-        return NOT_YET.replace("systems.py", "sabotage.py")
+        return not_yet("sabotage")
     rows = []
     for one in (case for case in found["cases"] if not case["healthy"]):
-        said = next((t for t in one["verdicts"] if t["share"] >= one["from"]), None)
+        said = one["first"]
         rows.append((
             one["case"], one["game"], one["half"],
             f"{said['verdict']} at {said['share']:.0%}" if said else "nothing",
@@ -311,7 +316,7 @@ def worth(value: float | None) -> str:
 def referee_defaults() -> str:
     found = results("no_lost_run")
     if found is None:
-        return NOT_YET.replace("systems.py", "no_lost_run.py")
+        return not_yet("no_lost_run")
     rows = [
         (data, one["system"], f"{one['metric']}: {history.with_spread(one['value'])}", f"{one['floor']:.3g}",
          f"{one['rounds']['mean']:,.0f}", ", ".join(one["verdicts"]) or "healthy")

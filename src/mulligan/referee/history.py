@@ -143,9 +143,9 @@ class History:
     def floor(self, name: str) -> float:
         return self.get(name + FLOOR, 0.0)
 
-    def column(self, name: str, since: float = 0.0) -> list[float]:
-        """All values from a share of the budget on."""
-        return [m.signs[name] for m in self.moments if m.share >= since and name in m.signs]
+    def column(self, name: str) -> list[float]:
+        """All values there are."""
+        return [m.signs[name] for m in self.moments if name in m.signs]
 
     def recent(self, name: str, share: float = LAST, least: int = TICKS) -> list[float]:
         """The values of the newest measurements, or of the newest part of the budget if those are more."""
