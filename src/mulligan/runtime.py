@@ -73,6 +73,11 @@ class Runtime:
         dist.broadcast(shared, 0)
         return int(shared)
 
+    def meet(self) -> None:
+        """Wait until every rank is here."""
+        if self.world > 1:
+            dist.barrier()
+
     def describe(self) -> str:
         """The machine in words, for config.json."""
         if self.device.type == "cuda":

@@ -93,7 +93,7 @@ class Shot:
             self.loop.enter(number, stage, saved=saved if number == start else None, start=weights)
             self._play_stage(number, clock)
         self._end()
-        self.runtime.agree(0)  # the other ranks wait until rank 0 has saved
+        self.runtime.meet()  # the other ranks wait until rank 0 has saved
         return Model.load(self.rundir.path)
 
     def _stages(self) -> Iterator[Stage]:
@@ -116,7 +116,7 @@ class Shot:
             if due & (Due.LOOK | Due.STOP):
                 clock.resume()
             if due & Due.STOP:
-                self.runtime.agree(0)  # no rank leaves before rank 0 has saved
+                self.runtime.meet()  # no rank leaves before rank 0 has saved
                 raise Interrupted(self.rundir.path)
             with self._noting_nan():
                 self.loop.play()
@@ -218,7 +218,7 @@ class Shot:
         rundir, first, ended = self.rundir, self.runtime.rank == 0, self.rundir.stopped_itself
         if first:
             forget_lost(rundir)
-        self.runtime.agree(0)  # no rank reads what rank 0 removes
+        self.runtime.meet()  # no rank reads what rank 0 removes
         newest, damaged = checkpoint.newest(rundir.checkpoints)
         for name in damaged if first else ():
             text = f"checkpoint {name} is damaged and was passed over"

@@ -74,12 +74,14 @@ def train(
     folder = Path(out) if out is not None else _free_name(plan)
     rundir = RunDir(folder)
     RunDir.check(folder)
+    plan.runtime.meet()  # no rank finds there what rank 0 makes
     plan, expected = probed(plan)
     if plan.runtime.rank == 0:
         rundir = RunDir.create(folder, plan.config)
         write_examples(rundir.path, plan.source, plan.system)
         for line in () if quiet else expected:
             note(line)
+    plan.runtime.meet()  # nor reads it before
     return play(plan, rundir, quiet=quiet)
 
 
