@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mulligan import checkpoint, figure, pictures, runtime, samples
-from mulligan.data.source import Source, conditions
+from mulligan.data.source import Source, conditions, in_parts
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
-from mulligan.observe import auc, generate, observing
+from mulligan.observe import auc, generate, observing, scored
 from mulligan.quick import Quick
 from mulligan.referee.watch import Referee
 from mulligan.retake import is_healthy
@@ -127,13 +127,9 @@ class Look:
         """How well each D tells held-out real samples from fakes: area under the ROC curve, 0.5 if not at all."""
         n = min(AUC_SAMPLES, len(self.source.held_out))
         runtime.seed(SEED, self.system.device)
-        scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for start in range(0, n, self.part):
-            rows = self.source.held_out.fetch(np.arange(start, min(start + self.part, n)))
-            found = self.system.scores({k: v.to(self.system.device) for k, v in rows.items()})
-            for player, logits in found.items():
-                scores.setdefault(player, []).append(logits)
-        return {player: auc(*map(torch.cat, zip(*parts, strict=True))) for player, parts in scores.items()}
+        held_out = self.source.held_out
+        logits = scored(self.system, (held_out.fetch(rows) for rows in in_parts(np.arange(n), self.part)))
+        return {player: auc(real, fake) for player, (real, fake) in logits.items()}
 
     def _picture(self) -> None:
         round = self.loop.progress.round

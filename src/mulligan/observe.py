@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -43,6 +43,23 @@ def generate(system: System, n: int, *, seed: int, at_once: int, given: Batch | 
         made = system.generate({"z": z, **told})
         parts.append({key: made[key].float().cpu() for key in system.makes})
     return {key: torch.cat([part[key] for part in parts]) for key in system.makes}
+
+
+def scored(system: System, batches: Iterable[Batch]) -> dict[str, tuple[Tensor, Tensor]]:
+    """By player who judges, its logits on real samples and on fakes, float32 (N,) on the CPU. Inside `observing`.
+
+    Fakes are of latents from torch's random state.
+
+    Args:
+        system: in training.
+        batches: of real samples, with what they are told to be.
+    """
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for batch in batches:
+        for player, logits in system.scores({k: x.to(system.device) for k, x in batch.items()}).items():
+            parts.setdefault(player, []).append(logits)
+    joined = {player: tuple(map(torch.cat, zip(*found, strict=True))) for player, found in parts.items()}
+    return {player: (real.float().cpu(), fake.float().cpu()) for player, (real, fake) in joined.items()}
 
 
 def auc(real: Tensor, fake: Tensor) -> float:

@@ -19,7 +19,7 @@ from mulligan.config import Config, role_of
 from mulligan.data.source import Source, Split, conditions, evenly, in_parts
 from mulligan.game import Batch, System
 from mulligan.loop import Loop
-from mulligan.observe import auc, generate, observing
+from mulligan.observe import auc, generate, observing, scored
 from mulligan.referee.modes import EXPECTED
 from mulligan.referee.modes import MOST as MOST_CLASSES
 from mulligan.referee.view import Numbers, View
@@ -67,6 +67,8 @@ class Signs:
         views = [View(source, key, self.n, labelled=i == 0) for i, key in enumerate(system.makes)]
         self.views = [view for view in views if view.spread > FLAT]
         self.given = conditions(source.held_out, system.given, self.n)
+        # those of others: half of them further on, for data may be sorted by class
+        self.turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
         self.train, self.held_out = Remembered(source.train), Remembered(source.held_out)
         # whether a sample is what it was made for is read from labels alone, and so is whether D asks
         self.told = "y" in self.given and bool(self.views) and self.views[0].modes.named
@@ -130,25 +132,22 @@ class Signs:
         return rows[some], others[some]
 
     def _differs(self, keys: Sequence[str]) -> Tensor:
-        """Of the conditions (n,) that are looked at, which differ in a key from those half of them further on."""
+        """Of the conditions (n,) that are looked at, which differ in a key from another's."""
         apart = torch.zeros(self.n, dtype=torch.bool)
         for key in keys:
-            x = self.given[key]
-            apart |= (x != x.roll(self.n // 2, 0)).reshape(self.n, -1).any(1)
+            apart |= (self.given[key] != self.turned[key]).reshape(self.n, -1).any(1)
         return apart
 
     def _scores(self, split: Split, rows: Rows, others: Rows | None = None) -> dict[str, tuple[Tensor, Tensor]]:
         """By player, its logits on real samples, with the conditions of `others` if there are any, and on fakes."""
-        parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        for at in in_parts(np.arange(len(rows)), self.part):
-            batch = split.fetch(rows[at])
-            if others is not None:
-                told = split.fetch(others[at])
-                batch = {**batch, **{key: told[key] for key in self.system.given}}
-            for player, logits in self.system.scores({k: x.to(self.system.device) for k, x in batch.items()}).items():
-                parts.setdefault(player, []).append(logits)
-        joined = {player: tuple(map(torch.cat, zip(*found, strict=True))) for player, found in parts.items()}
-        return {player: (real.float().cpu(), fake.float().cpu()) for player, (real, fake) in joined.items()}
+
+        def batch(at: Rows) -> Batch:
+            if others is None:
+                return split.fetch(rows[at])
+            told = split.fetch(others[at])
+            return {**split.fetch(rows[at]), **{key: told[key] for key in self.system.given}}
+
+        return scored(self.system, map(batch, in_parts(np.arange(len(rows)), self.part)))
 
     # --- samples --------------------------------------------------------------------------------------------
 
@@ -169,7 +168,6 @@ class Signs:
         """By how much samples move with what they are made for, and with the noise; and whether they are it."""
         if not self.given:
             return {}
-        turned = {k: v.roll(self.n // 2, 0) for k, v in self.given.items()}
         rows = self._differs(tuple(self.given)).nonzero()[:TOLD, 0]
         told = len(rows) >= LEAST_TOLD
         rows = rows if told else torch.arange(min(TOLD, self.n))
@@ -177,9 +175,8 @@ class Signs:
         once = self._made(SEED, given, len(rows))
         found: Numbers = {}
         if told:
-            found |= self._moved(
-                "condition", once, self._made(SEED, {k: v[rows] for k, v in turned.items()}, len(rows))
-            )
+            turned = {k: v[rows] for k, v in self.turned.items()}
+            found |= self._moved("condition", once, self._made(SEED, turned, len(rows)))
         if self.system.latent(1).shape[1]:
             found |= self._moved("noise", once, self._made(SEED + 1, given, len(rows)))
         if self.told and (belongs := self.views[0].belongs) is not None:
