@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ def test_seconds_are_of_a_round_and_no_less_than_nothing(linear: str) -> None:
     assert min(found.seconds) >= 0
     assert found.round(64) == pytest.approx(found.seconds[0] + 64 * found.seconds[1])
     assert 0 < found.round(64) < 1
+
+
+def test_each_of_many_ranks_measures_by_itself(linear: str) -> None:
+    """Samples that are played need not divide among them."""
+    plan = plan_of(linear)
+    many = replace(plan, loop=assemble(plan.config, plan.source, plan.run, replace(plan.runtime, rank=3, world=4)))
+    assert cost(many).sample == cost(plan).sample
 
 
 @each_system
@@ -248,3 +256,11 @@ def test_free_is_what_both_the_machine_and_its_container_have(
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text("400\n")
     assert free_memory(torch.device("cpu")) == free
+
+
+def test_ranks_share_the_memory_of_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(probe, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(probe, "CGROUP", tmp_path)
+    (tmp_path / "meminfo").write_text("MemAvailable: 2000 kB\n")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert free_memory(torch.device("cpu")) == 500 * 1024

@@ -94,20 +94,28 @@ def test_two_ranks_equal_one_process_with_two_micro_batches(played: Path, name: 
         torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-5, msg=lambda m, key=key: f"{key}: {m}")
 
 
-def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
+def torchrun(*words: object, ranks: int = 2) -> subprocess.CompletedProcess[str]:
     command = shutil.which("mulligan", path=Path(sys.executable).parent)
     assert command is not None, "the package is not installed"
-    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(ranks),
+        "--master-port",
+        str(free_port()),
+    ]
     return subprocess.run([*line, command, *map(str, words)], capture_output=True, text=True, timeout=110)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_torchrun_plays_the_same_command(tmp_path: Path) -> None:
-    """One run directory, one JSON object, one "finish"; and a resume that both ranks take up."""
+    """One run directory, one JSON object, one "finish"; and a resume with fewer ranks, which all take up."""
     run = tmp_path / "run"
     options_ = ["--data", "ring", "--precision", "fp32", "--look-every", "4", "--json", *TINY_GAN]
-    done = torchrun("train", "gan", "--rounds", "8", "--out", run, *options_)
+    done = torchrun("train", "gan", "--rounds", "8", "--out", run, *options_, ranks=4)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["round"] == 8
     again = torchrun("train", "--resume", run, "--rounds", "12", "--json")
@@ -116,7 +124,7 @@ def test_torchrun_plays_the_same_command(tmp_path: Path) -> None:
     kinds = [json.loads(line)["kind"] for line in (run / "events.jsonl").read_text().splitlines()]
     assert kinds.count("resume") == 1
     assert checkpoint.newest(run / "checkpoints")[0] == run / "checkpoints" / "000012"
-    assert "2 ranks" in json.loads((run / "config.json").read_text())["machine"]
+    assert "4 ranks" in json.loads((run / "config.json").read_text())["machine"]
 
 
 @pytest.mark.slow
@@ -132,4 +140,7 @@ def test_ranks_agree_on_a_game_that_is_lost(tmp_path: Path, once: bool) -> None:
     taken = [event for event in events if event["kind"] == "mulligan"]
     assert [event["verdict"] for event in taken] == ["not finite"] * (1 if once else 3)
     assert (done.returncode == 0) == once, done.stderr
+    assert (run / "report.html").exists()
+    assert done.stderr.count("mulligan: ") == (1 if once else 2), done.stderr  # what is expected, and that it is lost
+    assert "rank 0 says why" not in done.stderr
     assert events[-1]["kind"] == ("finish" if once else "lost")

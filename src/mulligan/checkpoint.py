@@ -39,7 +39,7 @@ def save(folder: Path, model: dict[str, Any], state: dict[str, Any], record: dic
         OSError: the disk is full or cannot be written; nothing half-written is left behind.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"{record['round']:06d}"
+    final = of_round(folder, record["round"])
     aside = folder / f".{final.name}.{os.getpid()}"
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -140,6 +140,11 @@ def newest(folder: Path, files: Iterable[str] = FILES) -> tuple[Path | None, lis
             return checkpoint, damaged
         damaged.append(checkpoint.name)
     return None, damaged
+
+
+def of_round(folder: Path, round: int) -> Path:
+    """Where the checkpoint of a round is, if there is one."""
+    return folder / f"{round:06d}"
 
 
 def all_in(folder: Path) -> list[Path]:

@@ -43,12 +43,15 @@ def play(plan: Plan, rundir: RunDir, *, resuming: bool = False, quiet: bool = Fa
         Interrupted: Ctrl-C.
     """
     rank = plan.runtime.rank
-    with Display(rundir.path, plan.run, quiet=quiet or rank > 0) as display, interruptible() as interrupted:
+    with (
+        Display(rundir.path, plan.run, quiet=quiet or rank > 0) as display,
+        interruptible(quiet=rank > 0) as interrupted,
+    ):
         while True:
             try:
                 return Shot(plan, rundir, display, interrupted, resuming=resuming).play()
             except Defeat as defeat:
-                again, text = _after(defeat, plan, rundir) if rank == 0 else (False, str(defeat))
+                again, text = _after(defeat, plan, rundir) if rank == 0 else (False, "rank 0 says why")
                 if not plan.runtime.agree(int(again)):
                     raise Lost(text, rundir.path) from defeat
                 display.say(text)
@@ -73,8 +76,8 @@ def anew(plan: Plan, rundir: RunDir) -> Plan:
 
 
 @contextmanager
-def interruptible() -> Iterator[list[float]]:
-    """A list that Ctrl-C or SIGTERM fills; a second Ctrl-C stops at once."""
+def interruptible(*, quiet: bool = False) -> Iterator[list[float]]:
+    """A list that Ctrl-C or SIGTERM fills; a second Ctrl-C stops at once. `quiet`: without a word."""
     received: list[float] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -86,7 +89,8 @@ def interruptible() -> Iterator[list[float]]:
         if received:
             return
         received.append(time.monotonic())
-        print("\nsaving; press Ctrl-C again to stop at once", file=sys.stderr)
+        if not quiet:
+            print("\nsaving; press Ctrl-C again to stop at once", file=sys.stderr)
 
     before = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

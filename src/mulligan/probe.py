@@ -6,6 +6,7 @@ for the way back is counted, not guessed: it grows with the samples along a line
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def probed(plan: Plan) -> tuple[Plan, list[str]]:
         run = plan.run.model_copy(update={"micro_batches": parts})
         config = {**plan.config, "run": run.model_dump()}
         plan = replace(plan, config=config, run=run, loop=assemble(config, plan.source, run, plan.runtime))
-    seconds = found.round(plan.loop.loader.batch) / plan.runtime.world
+    micro = plan.runtime.agree(round(1e6 * found.round(plan.loop.loader.batch)))  # seconds, of rank 0
+    seconds = micro / 1e6 / plan.runtime.world
     _check_budget(plan, seconds)
     return plan, [*said, _expected(plan, seconds)]
 
@@ -99,7 +101,8 @@ def _stages(plan: Plan, n: int) -> Iterator[Loop]:
     """A loop that has entered each stage in turn, with a batch of n."""
     system = build(plan.config)
     loader = Loader(plan.source.train, n, seed=plan.run.seed, device=plan.runtime.device)
-    loop = Loop(system, loader, plan.runtime, fixed=[])
+    alone = replace(plan.runtime, rank=0, world=1)  # every rank measures all of it by itself
+    loop = Loop(system, loader, alone, fixed=[])
     for number, stage in enumerate(system.stages()):
         loop.enter(number, stage)
         for turn in range(len(stage.turns)):
@@ -140,6 +143,7 @@ def _parts(plan: Plan, found: Cost) -> tuple[int, list[str]]:
     batch, asked, world = plan.loop.loader.batch, plan.run.micro_batches, plan.runtime.world
     if free is None:
         return asked, []
+    free = plan.runtime.least(free)
     fits = [
         m
         for m in _divisors(batch // world)
@@ -192,7 +196,7 @@ def _time(seconds: float) -> str:
 
 
 def free_memory(device: torch.device) -> float | None:
-    """Bytes that may still be taken; None where nobody says."""
+    """Bytes that this rank may still take; None where nobody says."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
@@ -202,4 +206,5 @@ def free_memory(device: torch.device) -> float | None:
         free += [float(limit) - float(used)] if limit != "max" else []
     except OSError:
         pass
-    return min(free, default=None)
+    # the ranks of a machine share its memory
+    return min(free) / int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if free else None

@@ -98,7 +98,7 @@ def surrender(rundir: RunDir, verdict: Verdict) -> str:
     kept = _healthy_before(rundir, verdict.since)
     aside = rundir.path / ASIDE
     if aside.is_dir() and _fd(aside) < (_fd(kept) if kept is not None else math.inf):
-        kept = rundir.checkpoints / f"{_record(aside)['round']:06d}"
+        kept = checkpoint.of_round(rundir.checkpoints, _record(aside)["round"])
         checkpoint.remove(kept)
         aside.rename(kept)
     if kept is not None:

@@ -66,17 +66,23 @@ class Runtime:
                 dist.broadcast(tensor.detach(), 0)
 
     def agree(self, value: int) -> int:
-        """Rank 0's value, on every rank: decisions taken from a clock must be one rank's."""
+        """Rank 0's value, on every rank: decisions taken from a clock must be one rank's.
+
+        Rank 0 itself may go on before the others have heard it; see `meet`.
+        """
         if self.world == 1:
             return value
         shared = torch.tensor(value, device=self.device)
         dist.broadcast(shared, 0)
         return int(shared)
 
-    def meet(self) -> None:
-        """Wait until every rank is here."""
-        if self.world > 1:
-            dist.barrier()
+    def least(self, value: float) -> float:
+        """The smallest of all ranks' values."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor(value, device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MIN)
+        return float(shared)
 
     def describe(self) -> str:
         """The machine in words, for config.json."""
@@ -85,6 +91,12 @@ class Runtime:
         else:
             name = f"{self.device.type}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
         return f"{name}, {'bf16' if self.bf16 else 'fp32'}" + (f", {self.world} ranks" if self.world > 1 else "")
+
+
+def meet() -> None:
+    """Wait until every rank is here: what one is to read the other has written, or has not removed yet."""
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def seed(number: int, device: torch.device) -> None:

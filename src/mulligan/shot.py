@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mulligan import checkpoint
+from mulligan import checkpoint, runtime
 from mulligan.clock import Budget, Clock, Due
 from mulligan.config import Run
 from mulligan.display import Display
@@ -82,6 +82,7 @@ class Shot:
             Interrupted: Ctrl-C.
         """
         saved = self._take_up() if self.resuming else None
+        runtime.meet()  # rank 0 removes and writes nothing before all have read
         weights = told_to_start_from(self.plan) if saved is None and self.plan.config.get("from") else None
         if not self.resuming:
             self._begin()
@@ -93,7 +94,7 @@ class Shot:
             self.loop.enter(number, stage, saved=saved if number == start else None, start=weights)
             self._play_stage(number, clock)
         self._end()
-        self.runtime.meet()  # the other ranks wait until rank 0 has saved
+        runtime.meet()  # the other ranks wait until rank 0 has saved
         return Model.load(self.rundir.path)
 
     def _stages(self) -> Iterator[Stage]:
@@ -116,7 +117,7 @@ class Shot:
             if due & (Due.LOOK | Due.STOP):
                 clock.resume()
             if due & Due.STOP:
-                self.runtime.meet()  # no rank leaves before rank 0 has saved
+                runtime.meet()  # no rank leaves before rank 0 has saved
                 raise Interrupted(self.rundir.path)
             with self._noting_nan():
                 self.loop.play()
@@ -218,19 +219,19 @@ class Shot:
         rundir, first, ended = self.rundir, self.runtime.rank == 0, self.rundir.stopped_itself
         if first:
             forget_lost(rundir)
-        self.runtime.meet()  # no rank reads what rank 0 removes
-        newest, damaged = checkpoint.newest(rundir.checkpoints)
-        for name in damaged if first else ():
+        newest, damaged = checkpoint.newest(rundir.checkpoints) if first else (None, [])
+        round = self.runtime.agree(int(newest.name) if newest is not None else -1)
+        for name in damaged:
             text = f"checkpoint {name} is damaged and was passed over"
             self.display.say(f"warning: {text}")
             rundir.event("warning", text)
-        if newest is None:
+        if round < 0:
             if first and not rundir.mulligans:
                 self.display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
             if first:
                 rundir.forget_after(-1)
             return None
-        model, state, record = checkpoint.load(newest)
+        model, state, record = checkpoint.load(checkpoint.of_round(rundir.checkpoints, round))
         self.loop.progress = Progress(**state["progress"])
         self.look.take_up(record)
         if self.look.plateau is not None and ended:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 
-from mulligan import __version__, auto, registry
+from mulligan import __version__, auto, registry, runtime
 from mulligan.config import Data, Options, Run, nearest
 from mulligan.data import Progress as CountingUp
 from mulligan.data import names as source_names
@@ -74,14 +74,14 @@ def train(
     folder = Path(out) if out is not None else _free_name(plan)
     rundir = RunDir(folder)
     RunDir.check(folder)
-    plan.runtime.meet()  # no rank finds there what rank 0 makes
+    runtime.meet()  # no rank finds there what rank 0 makes
     plan, expected = probed(plan)
     if plan.runtime.rank == 0:
         rundir = RunDir.create(folder, plan.config)
         write_examples(rundir.path, plan.source, plan.system)
         for line in () if quiet else expected:
             note(line)
-    plan.runtime.meet()  # nor reads it before
+    runtime.meet()  # nor reads it before
     return play(plan, rundir, quiet=quiet)
 
 
@@ -104,8 +104,9 @@ def resume(
 ) -> Model:
     """Go on with a run from its newest whole checkpoint; a finished one is only loaded.
 
-    What is named here alone may differ from the first call. On the CPU, with as many threads as before, the weights
-    are bit for bit those of a run that was never interrupted.
+    What is named here alone may differ from the first call. On the CPU, with one process and as many threads as
+    before, the weights are bit for bit those of a run that was never interrupted. Of several ranks, rank 0's buffers
+    are saved: running statistics, StyleGAN2's mean path length, pools of older images and the like are its own.
     """
     rundir = RunDir.open(folder)
     config = rundir.config
@@ -113,8 +114,8 @@ def resume(
     given |= {k: x for k, x in (("device", device), ("mulligans", mulligans), ("stop", stop)) if x is not None}
     run = Run(**{**config["run"], **given})
     source = reopen(config, rundir.path, None if quiet else counting)
-    runtime = Runtime.start(run.device, run.precision)
-    return play(Plan(config, source, run, assemble(config, source, run, runtime)), rundir, resuming=True, quiet=quiet)
+    loop = assemble(config, source, run, Runtime.start(run.device, run.precision))
+    return play(Plan(config, source, run, loop), rundir, resuming=True, quiet=quiet)
 
 
 def prepare(system: str, data: str, *, command: str = "", progress: CountingUp | None = None, **options: Any) -> Plan:
@@ -145,7 +146,7 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     with untyped(*flags):
         _two_kinds(system, kind.needs, source)
     match(kind.needs, source.signals, system=system, source=source.name)
-    runtime = Runtime.start(run.device, run.precision)
+    machine = Runtime.start(run.device, run.precision)
     config = {
         "mulligan": __version__,
         "system": system,
@@ -162,11 +163,11 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
-        "machine": runtime.describe(),
+        "machine": machine.describe(),
         "command": command,
         "auto": chosen,
     }
-    return Plan(config, source, run, assemble(config, source, run, runtime))
+    return Plan(config, source, run, assemble(config, source, run, machine))
 
 
 def _two_kinds(system: str, needs: Iterable[str], source: Source) -> None:

@@ -112,24 +112,22 @@ def _option(words: list[str], flag: str) -> str | None:
 def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     """Run a training to whatever end it has, and say how to go on."""
     from mulligan.play import Interrupted, Lost
+    from mulligan.report import write_report
 
+    first = int(os.environ.get("RANK", "0")) == 0
     try:
         model = play()
     except Interrupted as stop:
-        _report(stop.run)
-        print(f"mulligan: saved; {_go_on(stop.run)}", file=sys.stderr)
-        return 130
+        return _ended(130, stop.run, f"saved; {_go_on(stop.run)}", first)
     except Lost as loss:
-        _report(loss.run)
-        print(f"mulligan: {loss} More: mulligan diagnose {shlex.quote(str(loss.run))}", file=sys.stderr)
-        return 1
+        return _ended(1, loss.run, f"{loss} More: mulligan diagnose {shlex.quote(str(loss.run))}", first)
     except KeyboardInterrupt:
         begun = out is not None and Path(out, "config.json").exists()
         print("mulligan: stopped without saving" + (f"; {_go_on(out)}" if begun else ""), file=sys.stderr)
         return 130
-    _report(model.directory)
-    if int(os.environ.get("RANK", "0")) > 0:
+    if not first:
         return 0
+    write_report(model.directory)
     run = shlex.quote(str(model.directory))
     lines = [
         f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html",
@@ -137,6 +135,18 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
     ]
     answer(as_json, {"run": str(model.directory), "round": model.round, "model": model.hash}, lines)
     return 0
+
+
+def _ended(status: int, run: Path, text: str, first: bool) -> int:
+    """What an early end comes to: the report and a line of rank 0, and its status."""
+    from mulligan.report import write_report
+    from mulligan.runtime import meet
+
+    if first:
+        write_report(run)
+        print(f"mulligan: {text}", file=sys.stderr)
+    meet()  # torchrun ends all ranks as soon as one leaves with an error
+    return status
 
 
 def _use(system: object, run: str) -> str:
@@ -149,11 +159,3 @@ def _use(system: object, run: str) -> str:
 
 def _go_on(run: Path | str | None) -> str:
     return "go on with: " + shlex.join(["mulligan", "train", "--resume", str(run)])
-
-
-def _report(run: Path) -> None:
-    """Rank 0 writes the report."""
-    from mulligan.report import write_report
-
-    if int(os.environ.get("RANK", "0")) == 0:
-        write_report(run)
