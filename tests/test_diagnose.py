@@ -128,7 +128,7 @@ def test_the_story_in_words(tmp_path: Path, mulligan: Command) -> None:
     first, *lines = mulligan("diagnose", file).out.splitlines()
     assert first == f"{file}: D wins"
     story = "\n".join(lines)
-    assert "300 lines, of which these columns are read: D, G, step." in story
+    assert "300 lines, of which these columns are read: d_loss as D, g_loss as G, iteration as step." in story
     assert "The loss of G went from " in story
     assert "slow D down" in story
     assert "Losses do not show a mode collapse" in lines[-1]
@@ -142,7 +142,7 @@ def test_a_healthy_log_promises_nothing(tmp_path: Path, mulligan: Command) -> No
 
 def test_the_line_of_the_first_nan_is_named(tmp_path: Path, mulligan: Command) -> None:
     said = mulligan("diagnose", FORMS["d_loss,g_loss"](tmp_path, GAMES["NaN"][0])).out
-    assert "D is no finite number in line 201." in said
+    assert "the loss of D is no finite number in line 202." in said, "the head is the first"
 
 
 def test_d_of_x_near_one_and_of_fakes_near_zero_is_a_d_that_wins(tmp_path: Path, mulligan: Command) -> None:
@@ -162,6 +162,7 @@ def test_a_few_lines_are_too_few(tmp_path: Path, mulligan: Command) -> None:
     answer = mulligan("diagnose", FORMS["d_loss,g_loss"](tmp_path, few))
     assert answer.status == 0
     assert "Too few to say anything" in answer.out
+    assert answer.out.splitlines()[0].endswith(": unknown")
 
 
 # --- odd files that are logs all the same -------------------------------------------------------------------
@@ -200,6 +201,38 @@ def test_empty_cells_are_passed_over(tmp_path: Path, mulligan: Command) -> None:
     assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.HEALTHY
 
 
+def test_a_comma_may_stand_for_the_point(tmp_path: Path, mulligan: Command) -> None:
+    """As spreadsheets write it in half of Europe."""
+    file = tmp_path / "log.csv"
+    rows = zip(around(1.0), around(0.9, 1), strict=True)
+    file.write_text("epoch;d_loss;g_loss\n" + "".join(f"1;{d};{g}\n" for d, g in rows).replace(".", ","))
+    found = json.loads(mulligan("diagnose", file, "--json").out)
+    assert (found["columns"], found["verdict"]["name"]) == (["D", "G", "step"], v.HEALTHY)
+
+
+def test_a_list_of_objects_will_do(tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "log.json"
+    rows = zip(around(1.0), around(0.9, 1), strict=True)
+    file.write_text(json.dumps([{"epoch": 1, "losses": {"d": d, "g": g}} for d, g in rows], indent=1))
+    assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.HEALTHY
+
+
+def test_of_two_columns_of_one_kind_the_first_is_read_and_named(tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("errG,generator_loss\n" + "".join(f"{g},nan\n" for g in around(0.9)))
+    said = mulligan("diagnose", file).out
+    assert "these columns are read: errG as G." in said
+    assert "No column is known as a loss of D: half of the game is not seen." in said
+
+
+def test_a_loss_that_keeps_to_a_level_is_not_stalled_while_the_other_moves(tmp_path: Path, mulligan: Command) -> None:
+    """LSGAN's, where D is nearly always right: G's stays at 1, with some noise."""
+    file = tmp_path / "log.csv"
+    rows = zip(around(0.011), 0.99 + 0.01 * np.random.default_rng(0).random(LINES), strict=True)
+    file.write_text("d_loss,g_loss\n" + "".join(f"{d},{g}\n" for d, g in rows))
+    assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] != v.STALLED
+
+
 def test_a_step_that_is_no_number_is_no_lost_game(tmp_path: Path, mulligan: Command) -> None:
     file = tmp_path / "log.csv"
     rows = zip(around(1.0), around(0.9, 1), strict=True)
@@ -216,17 +249,21 @@ def made(tmp_path: Path, content: bytes, name: str = "log.csv") -> Path:
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "no column is known"),
-    "blank": (b"\n \n\n", "no column is known"),
+    "empty": (b"", "is empty"),
+    "blank": (b"\n \n\n", "is empty"),
+    "a head alone": (b"epoch,d_loss,g_loss\n", "has a head and no rows yet"),
+    "words for numbers": (b"epoch,d_loss\n" + b"1,low\n" * 60, "there is no number under d_loss"),
+    "nothing for numbers": (b'{"g_loss": null}\n' * 60, "there is no number under g_loss"),
     "binary": (b"\x89PNG\r\n\x1a\n\xff\xfe\x00" * 20, "is no text"),
-    "zeros": (bytes(5000), "no column is known"),
+    "zeros": (bytes(5000), "is no text"),
     "other columns": (b"time,temperature\n1,20\n2,21\n", "time, temperature"),
     "other objects": (b'{"accuracy": 0.5}\n{"accuracy": 0.6}\n', "accuracy"),
-    "numbers alone": (b"1,2\n3,4\n", "no column is known"),
+    "numbers alone": (b"1,2\n3,4\n", "put a head above it"),
     "a page": (b"<!doctype html><title>d_loss</title>", "no column is known"),
     "broken objects": (b'{"d_loss": 1\n{"d_loss"\n', "no column is known"),
-    "a list": (json.dumps([{"d_loss": 1.0}] * 3).encode(), "no column is known"),
-    "a long line": (json.dumps([{"note": "x" * 200_000}]).encode(), "is no table that can be read"),
+    "a list of other objects": (json.dumps([{"accuracy": 1.0}] * 3).encode(), "no column is known"),
+    "a list cut short": (b'[{"d_loss": 1.0}, {"d_', "no column is known"),
+    "a long line": (b"x" * 200_000, "is no table that can be read"),
     "a quote that never ends": (b'd,"' + b"a\nb," * 100_000, "is no table that can be read"),
 }
 
@@ -241,14 +278,14 @@ def test_what_is_no_log_is_said_in_one_line(kind: str, tmp_path: Path, mulligan:
     assert len(said) < 600
 
 
-def test_a_header_alone_says_nothing(tmp_path: Path, mulligan: Command) -> None:
-    assert "no column is known" in mulligan("diagnose", made(tmp_path, b"d_loss,g_loss\n")).mistake()
-
-
 def test_no_file_and_no_run(tmp_path: Path, mulligan: Command) -> None:
     assert "there is no run and no file" in mulligan("diagnose", tmp_path / "nothing.csv").mistake()
     assert "is not a run" in mulligan("diagnose", tmp_path).mistake()
     assert mulligan("diagnose").mistake()
+
+
+def test_a_run_s_own_log_is_told_by_its_run(density_run: Path, mulligan: Command) -> None:
+    assert f"mulligan diagnose {density_run} " in mulligan("diagnose", density_run / "log.jsonl").mistake()
 
 
 def test_a_file_that_is_too_long_is_not_read(tmp_path: Path, mulligan: Command) -> None:

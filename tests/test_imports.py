@@ -57,7 +57,7 @@ LAYERS = [
         "stopping",
         "story",
     },
-    {"train", "report", "export", "options", "progress", "losses_log"},
+    {"train", "report", "export", "options", "progress", "losses_read", "losses_log"},
     {"cli", "serve", "__main__"},
 ]
 

@@ -6,89 +6,53 @@ not finite, a loss that grows without end, a D that has won or given up, and a g
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from mulligan.errors import Mistake
+from mulligan.losses_read import OF_D, Losses
 from mulligan.referee import verdict as v
 from mulligan.referee.verdict import Verdict
 
-LIMIT = 200_000_000  # bytes
-FEW = 20  # lines
-LONG = 2_000  # characters: a line of names and numbers is shorter
-# how others call them, in lower case and without what is no letter
-NAMES = {
-    "D": ("dloss", "lossd", "derr", "errd", "discloss", "lossdisc", "discriminatorloss", "lossdiscriminator", "dtotal",
-          "criticloss", "losscritic", "dlossmean", "lossdloss", "traindloss", "errdtotal", "da"),
-    "G": ("gloss", "lossg", "gerr", "errg", "genloss", "lossgen", "generatorloss", "lossgenerator", "gtotal",
-          "ggan", "lossggan", "traingloss", "glossmean", "lossgloss", "ga"),
-    "D(x)": ("dx", "realscore", "scorereal", "scoresreal", "lossscoresreal"),
-    "D(G(z))": ("dgz", "dgz1", "fakescore", "scorefake", "scoresfake", "lossscoresfake"),
-    "D_real": ("dreal",),  # some mean what D says, others a part of its loss
-    "D_fake": ("dfake",),
-    "step": ("step", "iter", "iteration", "iterations", "global", "globalstep", "batch", "kimg", "epoch", "round"),
-}  # fmt: skip
+FEW = 20  # numbers
 VANISHED = 0.02  # a loss of D by cross-entropy, where it is right of everything
 ALWAYS_WRONG = 5.0  # one of G, where D is
 GROWN = 100.0  # times
-SAME = 0.01  # of its level, that a loss moves by
+SAME, CONSTANT = 0.01, 1e-5  # of its level, that a loss moves by, where both are still, and where one is
 UNDECIDED = 2 * math.log(2)  # D's loss by cross-entropy where it guesses; half of it by some
 SURE = 0.98
-PAIR = re.compile(r"([A-Za-z][\w()/]*): ?([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)  # D_real: 0.7
 Columns = dict[str, list[float]]
 
 
-def read(file: Path) -> Columns:
-    """The columns that are known, by our names; what a line lacks is left out.
-
-    Raises:
-        ValueError: it is no such log, or none of its columns is known.
-    """
-    try:
-        if file.stat().st_size > LIMIT:
-            raise Mistake(f"{file} has more than {LIMIT:,} bytes; give a part of it")
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Mistake(f"{file} is no text; give a run, or a CSV or JSON-lines file of losses") from error
-    rows = _rows(text, file)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    known = {ours: name for ours in NAMES for name in names if _letters(name) in NAMES[ours]}
-    if not known.keys() & {"D", "G", "D_real", "D(x)"}:
-        raise Mistake(
-            f"{file}: no column is known as a loss of D or of G; there are {', '.join(names[:8]) or 'none'}; "
-            "name them d_loss and g_loss"
-        )
-    columns = {ours: [_number(row[name]) for row in rows if name in row] for ours, name in known.items()}
-    return {ours: [x for x in found if x is not None] for ours, found in columns.items()}
-
-
-def judge(columns: Columns) -> Verdict:
+def judge(losses: Losses) -> Verdict:
     """What losses show."""
-    for check in (_not_finite, _diverging, _d_wins, _g_wins, _stalled):
-        if (found := check(columns)) is not None:
+    if (found := _not_finite(losses)) is not None:
+        return found
+    if max(len(x) for name, x in losses.columns.items() if name != "step") < FEW:
+        return Verdict(
+            v.UNKNOWN, f"there are {losses.n} lines.", f"Too few to say anything: at least {FEW} are needed."
+        )
+    for check in (_diverging, _d_wins, _g_wins, _stalled):
+        if (found := check(losses.columns)) is not None:
             return found
     return v.ALL_WELL
 
 
-def tell(columns: Columns) -> list[str]:
+def tell(losses: Losses) -> list[str]:
     """The story, as far as losses go."""
-    n = max(map(len, columns.values()))
-    lines = [f"{n:,} lines, of which these columns are read: {', '.join(columns)}."]
-    if n < FEW:
-        return [*lines, f"Too few to say anything: at least {FEW} are needed."]
-    for player in ("D", "G"):
-        if player in columns:
+    columns, verdict = losses.columns, judge(losses)
+    read = ", ".join(ours if ours == theirs else f"{theirs} as {ours}" for ours, theirs in losses.names.items())
+    lines = [f"{losses.n:,} lines, of which these columns are read: {read}."]
+    if verdict.name == v.UNKNOWN:
+        return [*lines, verdict.advice]
+    for player, there in (("D", columns.keys() & set(OF_D)), ("G", "G" in columns)):
+        if not there:
+            lines.append(f"No column is known as a loss of {player}: half of the game is not seen.")
+        elif player in columns:
             first, last = _thirds(columns[player])
             lines.append(f"The loss of {player} went from {first:.3g} to {last:.3g}.")
-    found = judge(columns)
-    lines.append("Nothing in the losses says that the game is lost." if found.name == v.HEALTHY else str(found))
+    healthy = verdict.name == v.HEALTHY
+    lines.append("Nothing in the losses says that the game is lost." if healthy else str(verdict))
     unseen = "a mode collapse, copied data or a condition that is ignored"
     return [*lines, f"Losses do not show {unseen}: for those samples have to be looked at, as `mulligan train` does."]
 
@@ -96,16 +60,14 @@ def tell(columns: Columns) -> list[str]:
 # --- checks ----------------------------------------------------------------------------------------------------
 
 
-def _not_finite(columns: Columns) -> Verdict | None:
-    for name, values in columns.items():
-        if name == "step":
-            continue
+def _not_finite(losses: Losses) -> Verdict | None:
+    for name, values in losses.columns.items():
         at = next((i for i, x in enumerate(values) if not math.isfinite(x)), None)
-        if at is not None:
-            text = f"{name} is no finite number in line {at + 1:,}."
-            return Verdict(
-                v.NOT_FINITE, text, "A smaller learning rate or full precision is the usual mend.", {}, at + 1
-            )
+        if name != "step" and at is not None:
+            line = losses.lines[name][at]
+            what = f"the loss of {name}" if name in ("D", "G") else name
+            advice = "A smaller learning rate or full precision is the usual mend."
+            return Verdict(v.NOT_FINITE, f"{what} is no finite number in line {line:,}.", advice, {}, line)
     return None
 
 
@@ -161,16 +123,16 @@ def _g_wins(columns: Columns) -> Verdict | None:
 
 
 def _stalled(columns: Columns) -> Verdict | None:
-    players = [name for name in ("D", "G") if len(columns.get(name, [])) >= 2 * FEW]
-    for name in players:
-        values = columns[name][len(columns[name]) // 2 :]
-        level = abs(statistics.fmean(values))
-        if statistics.pstdev(values) < SAME * max(level, 1e-3):
-            text = f"the loss of {name} has been {statistics.fmean(values):.4g} for half of the time."
-            return Verdict(
-                v.STALLED, text, "It does not learn: look at its learning rate and at what is frozen.", {}, 0, name
-            )
-    return None
+    halves = {name: columns[name][len(columns[name]) // 2 :] for name in ("D", "G")
+              if len(columns.get(name, [])) >= 2 * FEW}  # fmt: skip
+    levels = {name: statistics.fmean(values) for name, values in halves.items()}
+    moves = {name: statistics.pstdev(x) / max(abs(levels[name]), 1e-3) for name, x in halves.items()}
+    # one loss may be a level that a good game keeps to
+    still = [name for name, part in moves.items() if part < (SAME if max(moves.values()) < SAME else CONSTANT)]
+    if not still:
+        return None
+    text = " and ".join(f"the loss of {name} has been {levels[name]:.4g}" for name in still) + " for half of the time."
+    return Verdict(v.STALLED, text, "Look at the learning rates and at what is frozen.", {}, player=still[0])
 
 
 def _thirds(values: Sequence[float]) -> tuple[float, float]:
@@ -178,65 +140,3 @@ def _thirds(values: Sequence[float]) -> tuple[float, float]:
     return statistics.median(values[: max(1, len(values) // 10)]), statistics.median(
         values[-max(1, len(values) // 3) :]
     )
-
-
-# --- reading ---------------------------------------------------------------------------------------------------
-
-
-def _rows(text: str, file: Path) -> list[dict[str, Any]]:
-    """The lines of a log as names and values: JSON objects, a table with a head, or names and numbers in text."""
-    if text.lstrip()[:1] == "{":
-        return _json_lines(text)
-    pairs = [dict(PAIR.findall(line)) if len(line) < LONG else {} for line in text.splitlines()]
-    if sum(len(found) > 1 for found in pairs) > len(pairs) / 2:
-        return [found for found in pairs if found]
-    try:
-        return _table(text)
-    except csv.Error as error:
-        raise Mistake(f"{file} is no table that can be read ({error}); give a CSV or JSON-lines file") from error
-
-
-def _json_lines(text: str) -> list[dict[str, Any]]:
-    rows = []
-    for line in text.splitlines():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue  # cut short by a crash, or a remark
-        if isinstance(found, dict):
-            rows.append(_flat(found))
-    return rows
-
-
-def _flat(line: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Objects within objects by the last part of their names: {"Loss/D/loss": {"mean": 1}}."""
-    found: dict[str, Any] = {}
-    for key, value in line.items():
-        if isinstance(value, dict):
-            found |= {f"{key}": value["mean"]} if "mean" in value else _flat(value, key)
-        else:
-            found[key] = value
-    return found
-
-
-def _table(text: str) -> list[dict[str, Any]]:
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return []
-    mark = next((mark for mark in (",", "\t", ";") if mark in lines[0]), ",")
-    return [
-        {k.strip(): x for k, x in row.items() if k}
-        for row in csv.DictReader(io.StringIO("\n".join(lines)), delimiter=mark)
-    ]
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
-
-
-def _number(value: Any) -> float | None:
-    """None where there is nothing, or a word."""
-    try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
-        return None

@@ -24,12 +24,15 @@ def diagnose(words: list[str]) -> int:
         return _of_a_run(place, options["json_"])
     if not place.exists():
         raise Mistake(f"there is no run and no file {options['run']!r}; runs made here lie in runs/")
+    if place.suffix == ".jsonl" and (place.parent / "config.json").is_file():
+        raise Mistake(f"{place} is a run's own log: mulligan diagnose {place.parent} tells more of it")
     from mulligan import losses_log
+    from mulligan.losses_read import read
 
-    columns = losses_log.read(place)
-    verdict = losses_log.judge(columns)
-    found = {"log": options["run"], "columns": list(columns), "verdict": verdict.to_json()}
-    answer(options["json_"], found, [f"{options['run']}: {verdict.name}", *losses_log.tell(columns)])
+    losses = read(place)
+    verdict = losses_log.judge(losses)
+    found = {"log": options["run"], "columns": list(losses.columns), "verdict": verdict.to_json()}
+    answer(options["json_"], found, [f"{options['run']}: {verdict.name}", *losses_log.tell(losses)])
     return 0
 
 

@@ -20,6 +20,7 @@ from mulligan.referee.checks import HASTY
 USUAL = 1e-2  # of a weight, that a step is where games go well: docs/log.md has it for every system
 TIMID = 2 * checks.TIMID  # where a game is lost, steps that are nearly timid are too short
 ODD = 8.0  # times or part of the paper's value
+ODD_RATE = 100.0  # of a learning rate: small images and adaptive optimizers bear many times the paper's
 
 Values = Mapping[str, Any]
 
@@ -71,16 +72,18 @@ Step = Callable[[Situation], Changes]
 
 
 def as_published(s: Situation) -> Changes:
-    """Options far from the paper's values back to them."""
+    """Options far from the paper's values back to them; with a learning rate, the paces that others mended it by."""
     found = {}
-    for role in ("penalty", "n_critic", "clip", "told", "g_lr", "d_lr"):
+    for role in ("lr", "penalty", "n_critic", "clip", "told", "g_lr", "d_lr"):
         if (name := s.option(role)) is None or name in s.touched:
             continue
         now, default = s.values[name], s.defaults[name]
-        usual = s.published(name) if default is None else default
+        usual, odd = s.published(name) if default is None else default, ODD_RATE if role == "lr" else ODD
         # where the paper has no penalty, whoever set one knew why
-        if now is not None and now != default and usual and (now == 0 or not 1 / ODD <= now / usual <= ODD):
+        if now is not None and now != default and usual and (now == 0 or not 1 / odd <= now / usual <= odd):
             found[name] = default
+    if s.option("lr") in found:
+        found |= {name: s.defaults[name] for _, name in _paces(s, "GD") if name in s.touched}
     if (name := s.option("loss")) is not None and s.values[name] != s.defaults[name]:
         found[name] = s.defaults[name]
     return found

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 HEALTHY = "healthy"
+UNKNOWN = "unknown"  # of a log or a run that says too little
 COLLAPSE = "mode collapse"
 D_WINS = "D wins"
 G_WINS = "G wins"
@@ -21,7 +22,7 @@ DATA = "data problem"
 SLOW = "slow input"
 NAMES = (
     HEALTHY, COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, MEMORY, COPIES, CONDITION, NOISE, STALLED,
-    DATA, SLOW,
+    DATA, SLOW, UNKNOWN,
 )  # fmt: skip
 # Games in which waiting mends nothing. The others are told, and played on: a copy of the data or a slow disk is no
 # worse for another minute, one answer to a question may be what was wanted, and data are the user's to mend.

@@ -19,6 +19,7 @@ from mulligan.referee.modes import Modes
 
 SIDE = 14  # of the small copies, in px
 KNOWN = 2_000  # training samples among which neighbours are looked for
+FLAT = 1e-6  # of the largest value, by which a coordinate differs: it does not
 KNOWN_NUMBERS = 200_000_000  # of those, before they are made small
 Numbers = dict[str, float]
 
@@ -43,12 +44,13 @@ class View:
         self.key, signal = key, source.signals[key]
         known = min(len(source.train), KNOWN, max(64, KNOWN_NUMBERS // signal.size))
         train, y = self._read(source.train, known)
-        self.scale = train.std(0).clamp(min=1e-6) if signal.kind == "points" else torch.ones(1)
+        self.scale = _spreads(train) if signal.kind == "points" else torch.ones(1)
         self.train = train / self.scale
         self.held_out = self._read(source.held_out, min(n, len(source.held_out)))[0] / self.scale
         self.modes = Modes(self.train, y if labelled else None, source.signals.get("y"), n)
         self.real = self.train[np.linspace(0, known - 1, min(n, known)).astype(int)]
-        self.spread = max(_between(self.real, self.real), 1e-9)
+        # exactly: of what is all the same, matrix products leave some rounding that looks like a difference
+        self.spread = max(_between(self.real, self.real, exactly=True), 1e-9)
         self.usual = float(nearest(self.held_out, self.train).median())
         self.belongs: Tensor | None = None
 
@@ -103,8 +105,15 @@ def _small(x: Tensor) -> Tensor:
     return adaptive_avg_pool2d(x.float(), (h, w)).flatten(1)
 
 
-def _between(x: Tensor, y: Tensor) -> float:
+def _spreads(x: Tensor) -> Tensor:
+    """By coordinate of points (N, d), its standard deviation; infinite, so that it does not count, where that is 0."""
+    std = x.double().std(0)
+    return torch.where(std > FLAT * x.abs().amax(0).clamp(min=FLAT), std, torch.inf).float()
+
+
+def _between(x: Tensor, y: Tensor, *, exactly: bool = False) -> float:
     """The mean distance between a row of x and one of y; of the same rows, between two different ones."""
-    total = torch.cdist(x, y).sum()
+    way = "donot_use_mm_for_euclid_dist" if exactly else "use_mm_for_euclid_dist_if_necessary"
+    total = torch.cdist(x, y, compute_mode=way).sum()
     pairs = len(x) * (len(x) - 1) if x is y else len(x) * len(y)
     return float(total) / max(1, pairs)

@@ -48,7 +48,7 @@ class Config(BaseConfig):
     aux_weight: float = Field(
         default=1.0, ge=0, description="λ, weight of the right name, for both players", json_schema_extra=role("told")
     )
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 
     @classmethod

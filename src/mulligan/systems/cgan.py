@@ -62,7 +62,12 @@ class Config(BaseConfig):
         description="γ, weight of the penalties R1 and R2 beside D's halved loss; the paper has none",
         json_schema_extra=role("penalty"),
     )
-    lr: float = Field(default=0.1, gt=0, description="of both players; by SGD divided by 1.00004 every 100 samples")
+    lr: float = Field(
+        default=0.1,
+        gt=0,
+        description="of both players; by SGD divided by 1.00004 every 100 samples",
+        json_schema_extra=role("lr"),
+    )
 
     @classmethod
     def tiny(cls) -> Config:

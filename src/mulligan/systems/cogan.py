@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.layers.sizes import first_map, square
@@ -44,7 +45,7 @@ class Config(BaseConfig):
     d_shared: int | None = Field(
         default=None, ge=0, description="last layers that both discriminators share; default: all but the first"
     )
-    lr: float = Field(default=3e-3, gt=0, description="learning rate of both players")
+    lr: float = Field(default=3e-3, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β2")
 

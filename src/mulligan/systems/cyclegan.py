@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from mulligan import losses
 from mulligan.augment import mirrored
 from mulligan.config import Config as BaseConfig
+from mulligan.config import role
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Kept, Stage, Terms, Translator, Turn
 from mulligan.layers.norms import instance
@@ -62,7 +63,7 @@ class Config(BaseConfig):
     adv_weight: float = Field(default=1.0, ge=0, description="weight of D_X's and D_Y's judgement; 0: they do not play")
     pool: int = Field(default=50, ge=0, description="past fakes that D_X and D_Y each are shown again")
     mirror: bool = Field(default=True, description="mirror half of the images in training")
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of all players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of all players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β2")
 

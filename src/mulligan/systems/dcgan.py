@@ -17,6 +17,7 @@ from pydantic import Field
 
 from mulligan import losses
 from mulligan.config import ToldConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.dcgan import ConvDiscriminator, ConvGenerator
 from mulligan.signals import Signal
@@ -26,7 +27,7 @@ class Config(BaseConfig):
     batch: int = Field(default=128, ge=2, description="images in a batch")
     z_dim: int = Field(default=100, ge=1, description="dimensions of the latent z")
     width: int = Field(default=128, ge=1, description="channels of the widest map's layer, in G and D")
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 
     @classmethod

@@ -38,7 +38,7 @@ class Config(BaseConfig):
     )
     k: float = Field(default=1.0, ge=0, description="the norm that D's gradient is asked to have")
     c: float = Field(default=0.5, gt=0, description="size of δ in standard deviations of the data")
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 
     @classmethod

@@ -52,7 +52,7 @@ class Config(BaseConfig):
     f_in_g: bool = Field(default=True, description="G begins with f; no: with a network of that shape of its own")
     first_share: float = Field(default=0.25, gt=0, lt=1, description="share of the rounds or minutes in which f learns")
     gamma: float = Field(default=1.0, ge=0, description="weight of R1", json_schema_extra=role("penalty"))
-    lr: float = Field(default=1e-3, gt=0, description="learning rate of all players")
+    lr: float = Field(default=1e-3, gt=0, description="learning rate of all players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.99, ge=0, lt=1, description="Adam's β2")
 

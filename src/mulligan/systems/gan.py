@@ -52,7 +52,12 @@ class Config(BaseConfig):
     dropout: bool | None = Field(
         default=None, description="in D: drops 0.2 of its input, 0.5 of its units; images only by default"
     )
-    lr: float | None = Field(default=None, gt=0, description="of D: 0.1 by SGD for images, 5e-3 by Adam for points")
+    lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="of D: 0.1 by SGD for images, 5e-3 by Adam for points",
+        json_schema_extra=role("lr"),
+    )
     g_lr: float | None = Field(default=None, gt=0, description="of G: as D's for images, 0.15 of D's for points")
     decay_images: int = Field(
         default=400_000, ge=1, description="points only: samples seen when the learning rates have fallen"

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from mulligan import losses
 from mulligan.config import ImageConfig as BaseConfig
+from mulligan.config import role
 from mulligan.game import Adam, Batch, Stage, Terms, Turn, Typical
 from mulligan.networks.pair import pair
 from mulligan.signals import Signal
@@ -34,7 +35,7 @@ class Config(BaseConfig):
     code: Literal["binary", "pearson"] = Field(
         default="binary", description="a, b, c: 0, 1, 1 (eq. 9), or -1, 1, 0, which minimises Pearson's χ² (eq. 8)"
     )
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
 
     @classmethod

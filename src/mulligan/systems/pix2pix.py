@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from mulligan import losses
 from mulligan.augment import mirrored
 from mulligan.config import Config as BaseConfig
+from mulligan.config import role
 from mulligan.errors import Mistake
 from mulligan.game import Adam, Batch, Kept, Shown, Stage, Terms, Translator, Turn
 from mulligan.layers.lab import to_lab, to_rgb
@@ -73,7 +74,7 @@ class Config(BaseConfig):
     )
     antialias: bool = Field(default=False, description="filtered halvings and doublings in G")
     mirror: bool = Field(default=True, description="mirror half of the pairs in training")
-    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β2")
 

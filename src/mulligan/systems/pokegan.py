@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mulligan.config import role
 from mulligan.systems import wgan
 
 
 class Config(wgan.Config):
-    lr: float = Field(default=2e-4, gt=0, description="α, RMSProp's learning rate, of both players")
+    lr: float = Field(
+        default=2e-4, gt=0, description="α, RMSProp's learning rate, of both players", json_schema_extra=role("lr")
+    )
 
 
 class PokeGAN(wgan.WGAN):

@@ -46,7 +46,7 @@ class Config(BaseConfig):
         default=None, ge=1, description="images over which a side fades in; a quarter of those of the stage before"
     )
     group: int = Field(default=16, ge=2, description="samples of a minibatch standard deviation")
-    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players")
+    lr: float = Field(default=1e-3, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     gp_weight: float = Field(
         default=10.0, ge=0, description="λ, weight of the gradient penalty", json_schema_extra=role("penalty")
     )

@@ -60,7 +60,12 @@ class Config(BaseConfig):
         json_schema_extra=role("penalty"),
     )
     gamma_end: float | None = Field(default=None, ge=0, description="γ after burn_in; γ / 10, for points γ / 10,000")
-    lr: float | None = Field(default=None, gt=0, description="learning rate at the start; 2e-4, for points 5e-3")
+    lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="learning rate at the start; 2e-4, for points 5e-3",
+        json_schema_extra=role("lr"),
+    )
     lr_end: float | None = Field(default=None, gt=0, description="after burn_in; lr / 4, for points lr / 100")
     burn_in: int | None = Field(
         default=None, ge=1, description="samples over which the schedules run; 20,000,000, for points 2,000,000"

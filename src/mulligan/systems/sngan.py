@@ -38,7 +38,7 @@ class Config(BaseConfig):
     d_width: int = Field(default=128, ge=1, description="channels of D (plain: of its first map)")
     d_hidden: int = Field(default=0, ge=0, description="plain: units of a layer before D's logit; 0: none")
     n_dis: int = Field(default=5, ge=1, description="steps of D for each of G", json_schema_extra=role("n_critic"))
-    lr: float = Field(default=2e-4, gt=0, description="α, learning rate of both players")
+    lr: float = Field(default=2e-4, gt=0, description="α, learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
     decay_images: int | None = Field(

@@ -63,7 +63,7 @@ class Config(BaseConfig):
     gamma: float = Field(
         default=0.2, ge=0, description="γ, weight of the penalties R1 and R2", json_schema_extra=role("penalty")
     )
-    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players")
+    lr: float = Field(default=2e-3, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 

@@ -55,7 +55,7 @@ class Config(BaseConfig):
         default=None, ge=1, description="layers of the mapping network; 2 for images up to 64 px, 8 above"
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of samples that mix the styles of two latents")
-    lr: float = Field(default=1e-2, gt=0, description="learning rate of both players")
+    lr: float = Field(default=1e-2, gt=0, description="learning rate of both players", json_schema_extra=role("lr"))
     gamma: float | None = Field(
         default=None, ge=0, description="γ, weight of R1; 0.0002 * pixels / batch", json_schema_extra=role("penalty")
     )

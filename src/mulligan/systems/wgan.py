@@ -38,7 +38,9 @@ class Config(BaseConfig):
     clip: float = Field(
         default=0.01, gt=0, description="c: the critic's weights stay in [-c, c]", json_schema_extra=role("clip")
     )
-    lr: float = Field(default=5e-5, gt=0, description="α, RMSProp's learning rate, of both players")
+    lr: float = Field(
+        default=5e-5, gt=0, description="α, RMSProp's learning rate, of both players", json_schema_extra=role("lr")
+    )
 
     @classmethod
     def tiny(cls) -> Config:

@@ -39,7 +39,7 @@ class Config(BaseConfig):
         description="λ, weight of the penalty; 10, for points 0.1",
         json_schema_extra=role("penalty"),
     )
-    lr: float = Field(default=1e-4, gt=0, description="α, learning rate of both players")
+    lr: float = Field(default=1e-4, gt=0, description="α, learning rate of both players", json_schema_extra=role("lr"))
     beta1: float = Field(default=0.0, ge=0, lt=1, description="Adam's β1")
     beta2: float = Field(default=0.9, ge=0, lt=1, description="Adam's β2")
 
