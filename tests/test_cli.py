@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, tree
+from conftest import TINY_DCGAN, TINY_GAN, Answer, Command, draw_pictures, separate, start, tree
 from mulligan import __version__, cli, registry
 from mulligan.checkpoint import newest
 
@@ -44,6 +44,32 @@ def test_systems(mulligan: Command) -> None:
     assert [entry["name"] for entry in entries] == registry.names()
 
 
+def test_a_reader_who_has_seen_enough_is_no_mistake() -> None:
+    """As in `mulligan systems | head -1`."""
+    with start("systems") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["diagnose"], "mulligan diagnose: RUN is missing: a run's directory"),
+        (["edit"], "mulligan edit: RUN is missing: "),
+        (["train", "gan", "--minutes", "0,5"], "--minutes: '0,5' is not a number"),
+        (["train", "gan", "--batch", "two"], "--batch: no whole number: 'two'"),
+        (["train", "gan", "--stop", "atuo"], "--stop 'atuo': one of 'budget', 'auto'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(words: list[str], says: str, mulligan: Command) -> None:
+    said = mulligan(*words).mistake()
+    assert says in said
+    assert "class" not in said
+
+
 @pytest.mark.parametrize("words", [["systems"], ["data", "list"], ["data", "check", "ring"]], ids=" ".join)
 def test_json_is_one_object(mulligan: Command, words: list[str]) -> None:
     answer = mulligan(*words, "--json")
@@ -66,7 +92,9 @@ def test_train_in_a_process_of_its_own_prints_one_json_object(tmp_path: Path) ->
     run = tmp_path / "run"
     answer = separate("train", "gan", "--data", "ring", "--rounds", 4, "--out", run, "--json", *TINY_GAN)
     assert answer.status == 0, answer.err
-    assert json.loads(answer.out) == {"run": str(run), "round": 4, "model": json.loads(answer.out)["model"]}
+    assert json.loads(answer.out) == {
+        "run": str(run), "round": 4, "model": json.loads(answer.out)["model"], "verdict": "healthy", "mulligans": 0,
+    }  # fmt: skip
     assert (run / "report.html").stat().st_size > 1000
 
 

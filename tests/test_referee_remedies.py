@@ -29,6 +29,7 @@ class Paper(Config):
     loss: str = Field(default="nonsaturating", json_schema_extra=role("loss"))
     naming: float = Field(default=1.0, ge=0, json_schema_extra=role("told"))
     augment: str = Field(default="none", json_schema_extra=role("augment"))
+    lr: float = Field(default=1e-3, gt=0, json_schema_extra=role("lr"))
 
 
 def situation(
@@ -62,6 +63,12 @@ STEPS: dict[str, tuple[Step, Situation, Changes]] = {
     "published: paces": (r.as_published, situation(run={"g_pace": 0.001, "d_pace": 2.0}), {"g_pace": 1.0}),
     "published: a mulligan's doing is no mistake": (
         r.as_published, situation(gamma=1000.0, touched=["gamma"], run={"g_pace": 0.001}), {"g_pace": 1.0},
+    ),
+    "published: a rate": (r.as_published, situation(lr=1.0), {"lr": 1e-3}),
+    "published: a rate fifty times the paper's is the user's choice": (r.as_published, situation(lr=0.05), {}),
+    "published: with the rate go the paces that it was mended by": (
+        r.as_published, situation(lr=1.0, touched=["d_pace"], run={"g_pace": 2.0, "d_pace": 0.01}),
+        {"lr": 1e-3, "d_pace": 1.0},
     ),
     "published: left to the data": (r.as_published, situation(gamma=None), {}),
     "slower: half": (r.slower("G", "D"), situation(), {"g_pace": 0.5, "d_pace": 0.5}),

@@ -269,7 +269,7 @@ def test_other_data_under_the_same_name_is_refused(
 
 def test_what_is_no_run(tmp_path: Path, mulligan: Command) -> None:
     assert "is not a run" in mulligan("train", "--resume", tmp_path).mistake()
-    assert "is not a run" in mulligan("train", "--resume", tmp_path / "none").mistake()
+    assert "there is no run" in mulligan("train", "--resume", tmp_path / "none").mistake()
     assert "--resume" in mulligan("train", "--resume").mistake()
 
 

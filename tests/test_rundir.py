@@ -58,7 +58,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_what_is_no_run(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ValueError, match="is not a run"):
+        with pytest.raises(ValueError, match=r"is not a run|there is no run"):
             RunDir.open(place)
 
 
@@ -102,6 +102,29 @@ def test_a_line_cut_short_is_skipped_and_swallows_no_other(tmp_path: Path) -> No
     assert [e["text"] for e in run.read("events")] == ["one"]
     run.event("resume", "two")
     assert [e["text"] for e in run.read("events")] == ["one", "two"]
+
+
+def test_what_is_no_line_is_passed_over(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    run.event("start", "one")
+    with (run.path / "events.jsonl").open("ab") as file:
+        file.write(bytes([0xFF, 0xFE, 0x80]) + b'\n[1, 2]\n"word"\n')
+    run.event("finish", "two")
+    assert [e["text"] for e in run.read("events")] == ["one", "two"]
+
+
+@pytest.mark.parametrize("content", ["{ torn", "[{}]", "[1]", '[{"options": 3}]', "3"])
+def test_damaged_mulligans_are_said_to_be(tmp_path: Path, content: str) -> None:
+    run = made(tmp_path)
+    (run.path / "mulligans.json").write_text(content)
+    with pytest.raises(ValueError, match=r"mulligans\.json is damaged"):
+        _ = run.config
+
+
+def test_a_run_with_almost_that_name_is_named(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(ValueError, match=r"did you mean .*run\?"):
+        RunDir.open(tmp_path / "rum")
 
 
 def test_forget_after(tmp_path: Path) -> None:

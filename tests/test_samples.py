@@ -134,6 +134,7 @@ def test_scatter_shows_points_where_they_are() -> None:
 def test_scatter_of_hopeless_points(real: torch.Tensor | None) -> None:
     pictures.scatter(torch.full((10, 2), float("nan")), real)
     pictures.scatter(torch.zeros(10, 2), real)
+    pictures.scatter(torch.zeros(10, 2), torch.tensor([[3e11, 1.0], [3e11, 1.0]]))
 
 
 def test_look_grid_puts_reals_beside() -> None:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -362,6 +363,27 @@ def test_freeze_d_with_convolutions(picture_run: Path, pictures: Path, tmp_path:
     before, after = dict(theirs.named_parameters()), dict(model.system.named_parameters())
     assert all(torch.equal(before[k], after[k]) for k in names)
     assert not any(torch.equal(before[k], after[k]) for k in before if k.startswith("D.") and k not in names)
+
+
+@pytest.mark.parametrize("rows", [np.zeros((300, 2)), np.full((300, 3), 7.0)])
+def test_where_all_samples_are_one_there_is_nothing_to_learn(rows: Any, tmp_path: Path, mulligan: Command) -> None:
+    np.save(tmp_path / "same.npy", rows)
+    words = ["gan", "--data", tmp_path / "same.npy", "--rounds", 4, "--out", tmp_path / "run"]
+    assert "all samples are the same" in mulligan("train", *words).mistake()
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_column_that_never_changes_is_learned_beside_others(tmp_path: Path, mulligan: Command) -> None:
+    """And is no reason for the referee to call a sample that differs in it a hair's breadth a lost one."""
+    rows = np.random.default_rng(0).standard_normal((400, 3))
+    rows[:, 1] = 3.0
+    np.save(tmp_path / "points.npy", rows)
+    assert (
+        mulligan("train", "gan", "--data", tmp_path / "points.npy", "--rounds", 4, "--out", tmp_path / "run").status
+        == 0
+    )
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert 0 < log[-1]["signs"]["distance"] < 100
 
 
 def test_from_a_run_that_does_not_fit(density_run: Path, tmp_path: Path, mulligan: Command) -> None:

@@ -16,6 +16,15 @@ from pydantic.fields import FieldInfo
 from mulligan.config import nearest
 from mulligan.errors import Mistake
 
+# what tyro says of a value, and what it comes to
+PLAINER = (
+    (re.compile(r"no type matching .*? could be instantiated from \['(.*?)'\].*"), r"'\1' is not a number"),
+    (re.compile(r"invalid literal for int\(\) with base 10: "), "no whole number: "),
+    (re.compile(r"could not convert string to float: "), "no number: "),
+    (re.compile(r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*?),?\)"), r"\2 \1: one of \3"),
+    (re.compile(r"^Missing from .*?: (\S+) (.*?) \(required\).*"), r"\1 is missing: \2"),
+)
+
 
 def parse(
     words: list[str],
@@ -99,7 +108,10 @@ def one_line(box: str) -> str:
     lines = [line for line in lines if line]
     end = next((i for i, line in enumerate(lines) if line.startswith(("Argument help", "For full help"))), None)
     text = " ".join(lines[1:end]) or "cannot be understood"
-    return text.removeprefix("Error parsing ").rstrip(".") + "; see --help"
+    text = text.removeprefix("Error parsing ").rstrip(".")
+    for pattern, plain in PLAINER:
+        text = pattern.sub(plain, text)
+    return text + "; see --help"
 
 
 def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
@@ -109,7 +121,8 @@ def _default(name: str, field: FieldInfo, given: dict[str, Any]) -> Any:
 
 
 def _annotated(name: str, field: FieldInfo) -> Any:
-    help_ = tyro.conf.arg(help=field.description or "", name=name.rstrip("_"))
+    metavar = name.rstrip("_").upper() if extra(field).get("positional") else None
+    help_ = tyro.conf.arg(help=field.description or "", name=name.rstrip("_"), metavar=metavar)
     kind: Any = Annotated[field.annotation, help_]
     if extra(field).get("append"):
         return tyro.conf.UseAppendAction[kind]  # type: ignore[misc]

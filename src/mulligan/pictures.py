@@ -145,7 +145,8 @@ def _limits(points: Floats, pad: float) -> tuple[float, float, float, float]:
     if not len(points):
         return -1.0, 1.0, -1.0, 1.0
     low, high = points.min(0), points.max(0)
-    edge = np.maximum((high - low).max() * pad, 1e-6)
+    # wide enough to tell the ends apart, however far from 0 they lie
+    edge = max((high - low).max() * pad, 1e-6 * max(1.0, float(np.abs(points).max())))
     return float(low[0] - edge), float(high[0] + edge), float(low[1] - edge), float(high[1] + edge)
 
 

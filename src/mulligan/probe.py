@@ -6,6 +6,7 @@ for the way back is counted, not guessed: it grows with the samples along a line
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ KEPT = 4  # numbers beside each weight: its gradient, Adam's two and the moving 
 SPARE = 2.0  # times what is saved: backward holds gradients beside it, and layers their scratch space
 LEAST = 4  # samples in a part: what compares the samples of a batch has others to compare with
 FREE = 0.9  # of the free memory may be taken
+REPEATS, PATIENCE = 5, 0.3  # times that a turn is timed, unless that takes more seconds
 LEAST_ROUNDS = 2  # in a budget: with fewer there is nothing to see
 GB = 1e9
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
@@ -83,11 +85,8 @@ def cost(plan: Plan) -> Cost:
         for loop in _stages(plan, n):
             shares += loop.stage.share
             for number, turn in enumerate(loop.stage.turns):
-                runtime.synchronize(plan.runtime.device)
-                began = time.perf_counter()
                 most = max(most, _saved_by(loop, number))
-                runtime.synchronize(plan.runtime.device)
-                took += (time.perf_counter() - began) * loop.stage.share * turn.repeat / turn.every
+                took += _seconds_of(loop, number) * loop.stage.share * turn.repeat / turn.every
         saved.append(most)
         seconds.append(took / shares)
     sample, slope = ((b - a) / (SIZES[1] - SIZES[0]) for a, b in (saved, seconds))
@@ -116,6 +115,21 @@ def _saved_by(loop: Loop, number: int) -> int:
     saved: dict[int, int] = {}
     loop.rehearse(number, _saving(saved))
     return sum(size for place, size in saved.items() if place not in weights)
+
+
+def _seconds_of(loop: Loop, number: int) -> float:
+    """Of one turn, at best: a busy machine, and the first times, say nothing of a round."""
+    best, spent = math.inf, 0.0
+    for _ in range(REPEATS):
+        runtime.synchronize(loop.runtime.device)
+        began = time.perf_counter()
+        loop.rehearse(number)
+        runtime.synchronize(loop.runtime.device)
+        took = time.perf_counter() - began
+        best, spent = min(best, took), spent + took
+        if spent > PATIENCE:
+            break
+    return best
 
 
 @contextmanager

@@ -6,6 +6,7 @@ what is in each. Lines are appended whole, and a reader skips a last line that a
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from datetime import UTC, datetime
@@ -59,8 +60,10 @@ class RunDir:
             ValueError: there is none at `path`.
         """
         run = cls(path)
+        if not run.path.exists():
+            raise Mistake(f"there is no run {str(path)!r}{nearest_run(path)}")
         if not (run.path / "config.json").is_file():
-            raise Mistake(f"{path} is not a run: it holds no config.json; runs made here lie in runs/")
+            raise Mistake(f"{path} is not a run: it holds no config.json{nearest_run(path)}")
         run.samples.mkdir(exist_ok=True)
         return run
 
@@ -77,7 +80,15 @@ class RunDir:
     def mulligans(self) -> list[dict[str, Any]]:
         """Those taken so far, in order."""
         file = self.path / MULLIGANS
-        taken: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        if not file.exists():
+            return []
+        try:
+            taken: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+            whole = all(isinstance(x["options"], dict) for x in taken)
+        except (ValueError, TypeError, KeyError):
+            whole = False
+        if not whole:
+            raise Mistake(f"{file} is damaged; restore it, or train again")
         return taken
 
     def take_mulligan(self, about: dict[str, Any], options: dict[str, Any]) -> None:
@@ -116,14 +127,16 @@ class RunDir:
         self._append("metrics.jsonl", {"time": now(), **line})
 
     def read(self, name: str) -> list[dict[str, Any]]:
-        """The lines of log, events or metrics."""
+        """The lines of log, events or metrics; what is no JSON object is passed over."""
         file = self.path / f"{name}.jsonl"
         lines = []
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
             try:
-                lines.append(json.loads(line))
+                found = json.loads(line)
             except ValueError:
                 continue  # cut short by a crash
+            if isinstance(found, dict):
+                lines.append(found)
         return lines
 
     @property
@@ -161,6 +174,14 @@ def numbered(place: Path, number: int) -> Path:
 def free_number(place: Path) -> int:
     """The first number under which nothing lies there yet."""
     return next(number for number in count(1) if not numbered(place, number).exists())
+
+
+def nearest_run(path: Path | str) -> str:
+    """A hint where a run may be instead: beside the path, or below runs/."""
+    places = [place for folder in (Path(path).parent, Path("runs")) if folder.is_dir() for place in folder.iterdir()]
+    known = {str(place): place.name for place in places if (place / "config.json").is_file()}
+    close = difflib.get_close_matches(Path(path).name, known.values(), n=1)
+    return f"; did you mean {next(k for k, name in known.items() if name == close[0])}?" if close else ""
 
 
 def now() -> str:

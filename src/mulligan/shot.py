@@ -209,7 +209,8 @@ class Shot:
         early = plateau is not None and plateau.over(loop.progress.seconds)
         if plateau is not None and early:
             text += f": FD has not improved beyond its noise (±{plateau.noise:.2g}) since {plateau.least:.4g}"
-            self.display.say(f"{text}; kept: round {self.look.keep_the_best():,}")
+            text += f"; kept: round {self.look.keep_the_best():,}"
+            self.display.say(text)
         self.rundir.event("finish", text, round=loop.progress.round, early=early)
 
     # --- going on -------------------------------------------------------------------------------------------
@@ -230,6 +231,7 @@ class Shot:
                 self.display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
             if first:
                 rundir.forget_after(-1)
+                rundir.event("resume", "begun anew, for there was no checkpoint", round=0)
             return None
         model, state, record = checkpoint.load(checkpoint.of_round(rundir.checkpoints, round))
         self.loop.progress = Progress(**state["progress"])

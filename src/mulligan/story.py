@@ -10,12 +10,15 @@ from typing import Any
 from mulligan.referee.checks import YOUNG
 from mulligan.referee.course import Course
 from mulligan.referee.data import problems
-from mulligan.referee.history import History
-from mulligan.referee.verdict import HEALTHY, Verdict
+from mulligan.referee.history import TICKS, History, median
+from mulligan.referee.verdict import HEALTHY, UNKNOWN, Verdict
 
 Json = dict[str, Any]
+LEFT = 1.5  # times the distance at its best: samples have gone away again
+CHANCE = 0.01  # of a distance, at least: what it moves by from look to look
+GAP, GAP_TICKS = 0.1, 6  # of the budget, and measurements: so long nothing of a kind was made
 MEANS = {
-    "mode collapse": "G, the network that makes samples, makes the same few again and again",
+    "mode collapse": "G, the network that makes samples, makes the same again and again and leaves other kinds out",
     "D wins": "D, the network that judges, is never in doubt, so G cannot find out what to do better",
     "G wins": "D no longer sees what is wrong with the samples, so G learns nothing from it",
     "diverging": "the two networks drive each other away from the data",
@@ -54,8 +57,13 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
     """
     course = Course(run, log)
     history, verdict = course.history, course.verdict
-    found = [f"{told.text} {told.advice}" for told in problems(history.data)] if history.data else []
-    lines = [*found, *_happened(events), *_stands(history, verdict, _ended(events))]
+    in_data = problems(history.data) if history.data else []
+    lines = [f"{told.text} {told.advice}" for told in in_data]
+    lines += [*_happened(events), *_stands(history, verdict), *_ended(events)]
+    if verdict.name == HEALTHY and in_data:
+        verdict = in_data[0]
+    elif not history.moments and history.ended is None:
+        verdict = Verdict(UNKNOWN, "nothing was measured yet.")
     return Story(verdict, [_sentence(line) for line in lines])
 
 
@@ -71,7 +79,7 @@ def _happened(events: Sequence[Json]) -> list[str]:
             )
         elif isinstance(told, dict) and told["name"] == HEALTHY and lines:
             lines.append(f"round {event.get('round', 0):,}: it went over.")
-        elif event.get("kind") in ("mulligan", "lost"):
+        elif event.get("kind") in ("mulligan", "lost", "resume"):
             lines.append(f"round {event.get('round', 0):,}: {event.get('text', '')}.".replace("..", "."))
     return lines
 
@@ -80,23 +88,44 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _ended(events: Sequence[Json]) -> str:
-    kinds = [event.get("kind") for event in events]
-    return next((str(kind) for kind in reversed(kinds) if kind in ("finish", "lost", "start", "resume")), "")
+def _ended(events: Sequence[Json]) -> list[str]:
+    """What is on record of the end."""
+    told = [event for event in events if event.get("kind") in ("finish", "lost", "start", "resume")]
+    if not told or told[-1]["kind"] == "lost":
+        return []
+    if told[-1]["kind"] == "finish":
+        return [f"It {told[-1].get('text', 'finished')}."]
+    return ["Its end is not on record: it is running, or was stopped and can be gone on with by --resume."]
 
 
-def _stands(h: History, verdict: Verdict, ended: str) -> list[str]:
+def _stands(h: History, verdict: Verdict) -> list[str]:
+    """How it is with the game."""
     if not h.moments:
         return [] if h.ended else ["Nothing was measured of it yet: the run is too young, or older than its referee."]
     lines = [_numbers(h)]
-    over = ended in ("finish", "lost")
-    if verdict.name == HEALTHY and h.now.images < YOUNG:
-        lines.append(f"Nothing is wrong that can be seen after {h.now.images:,.0f} samples; that is early.")
-    elif verdict.name == HEALTHY:
-        lines.append(f"{'It was' if over else 'It is'} a healthy game. {_outlook(h)}")
-    else:
-        lines.append(f"{'The last' if over else 'The'} verdict: {verdict}")
-    return lines
+    if verdict.name != HEALTHY:
+        return [*lines, f"The verdict: {verdict}"]
+    if h.now.images < YOUNG:
+        return [*lines, f"Nothing is wrong that can be seen after {h.now.images:,.0f} samples; that is early."]
+    but = [*_gaps(h), *_best(h)]
+    if but:
+        return [*lines, "The game is not lost, but not all is well.", *but]
+    return [*lines, f"It is a healthy game; how good its samples are, `mulligan evaluate` measures. {_outlook(h)}"]
+
+
+def _gaps(h: History) -> list[str]:
+    """Kinds of the data that have not been made for long: too few to lose the game, and not nothing."""
+    since = {}
+    for name in h.now.missing:
+        gone = next((i for i, m in enumerate(reversed(h.moments)) if name not in m.missing), len(h.moments))
+        first = h.moments[len(h.moments) - gone]
+        if gone >= GAP_TICKS and h.now.share - first.share >= GAP:
+            since[name] = first.round
+    if not since:
+        return []
+    names = ", ".join(list(since)[:5]) + (" ..." if len(since) > 5 else "")
+    kinds = "kind" if len(since) == 1 else "the kinds"
+    return [f"Nothing of {kinds} {names} has been among the samples since round {max(since.values()):,}."]
 
 
 def _numbers(h: History) -> str:
@@ -104,7 +133,8 @@ def _numbers(h: History) -> str:
     words = []
     if not math.isnan(h.started):
         least = f"{h.floor('distance'):.2g}" if h.floor("distance") > 0.0005 else "0"
-        words.append(f"the distance between samples and data went from {h.started:.2g} to {h.get('distance'):.2g} "
+        first, last = (max(0.0, x) for x in (h.started, h.get("distance")))  # an estimate may fall below 0
+        words.append(f"the distance between samples and data went from {first:.2g} to {last:.2g} "
                      f"(real data: {least}; 1 is as far as two real samples are apart)")  # fmt: skip
     if not math.isnan(h.get("diversity")):
         words.append(f"samples differ by {100 * h.get('diversity'):.0f} % of what real ones differ by")
@@ -125,3 +155,17 @@ def _outlook(h: History) -> str:
     if trend.after < 0.95 * trend.before:
         return "Samples were still coming nearer to the data: more time would help."
     return "Samples come no nearer to the data than they are: more time alone would not help much."
+
+
+def _best(h: History) -> list[str]:
+    """Where samples have been nearer to the data than they are now, beyond chance: when that was."""
+    known = [(m.round, m.signs["distance"]) for m in h.moments if "distance" in m.signs]
+    if len(known) < 2 * TICKS:
+        return []
+    around = [(median([d for _, d in known[i : i + TICKS]]), known[i + TICKS // 2][0]) for i in range(len(known) - 3)]
+    least, round = min(around)
+    now, by_chance = around[-1][0], 2 * max(h.floor("distance"), CHANCE)
+    if now < LEFT * least or now - least < by_chance:
+        return []
+    return [f"Samples were nearer to the data around round {round:,} ({max(least, 0.0):.2g}) than they are now "
+            f"({now:.2g}): --stop auto keeps the best of a run."]  # fmt: skip

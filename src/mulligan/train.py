@@ -20,7 +20,7 @@ from mulligan.data.folder import BESIDE_FOLDERS
 from mulligan.data.images import some
 from mulligan.data.layout import added, suited, untyped
 from mulligan.data.pair import NO_PAIRS
-from mulligan.data.source import Source, conditions
+from mulligan.data.source import Source, conditions, content_keys, evenly, in_parts
 from mulligan.display import counting, note
 from mulligan.errors import Mistake
 from mulligan.game import System
@@ -35,6 +35,7 @@ from mulligan.stopping import MINUTES
 
 DEFAULT_MINUTES = 5.0
 N_EXAMPLES = 128
+FEW, MANY = 16, 2_000  # samples that are compared at first, and at most
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -146,6 +147,7 @@ def prepare(system: str, data: str, *, command: str = "", progress: CountingUp |
     with untyped(*flags):
         _two_kinds(system, kind.needs, source)
     match(kind.needs, source.signals, system=system, source=source.name)
+    _something_to_learn(source)
     machine = Runtime.start(run.device, run.precision)
     config = {
         "mulligan": __version__,
@@ -182,6 +184,18 @@ def _two_kinds(system: str, needs: Iterable[str], source: Source) -> None:
     if missing and source.files is not None and "y" in source.signals:
         kinds = source.signals["y"].names
         raise Mistake(f"{rule} {len(kinds)} ({some(kinds)}): add --pair A:B, which takes two of them")
+
+
+def _something_to_learn(source: Source) -> None:
+    """Raise ValueError where all samples are one; of most data the first few tell."""
+    first: bytes | None = None
+    for rows in in_parts(evenly(source.train, min(len(source.train), MANY)), FEW):
+        keys = content_keys(source.train.fetch(rows)["x"].numpy())
+        first = first or keys[0]
+        if any(key != first for key in keys):
+            return
+    if len(source.train) > 1:
+        raise Mistake(f"{source.name}: all samples are the same: there is nothing to learn; see mulligan data check")
 
 
 def whole_system(word: str) -> str:

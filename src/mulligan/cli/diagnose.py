@@ -23,7 +23,12 @@ def diagnose(words: list[str]) -> int:
     if place.is_dir():
         return _of_a_run(place, options["json_"])
     if not place.exists():
-        raise Mistake(f"there is no run and no file {options['run']!r}; runs made here lie in runs/")
+        from mulligan.model import SHIPPED
+        from mulligan.rundir import nearest_run
+
+        if (SHIPPED / options["run"]).is_dir():
+            raise Mistake(f"{options['run']} ships with mulligan, without the log of its training")
+        raise Mistake(f"there is no run and no file {options['run']!r}{nearest_run(place)}")
     if place.suffix == ".jsonl" and (place.parent / "config.json").is_file():
         raise Mistake(f"{place} is a run's own log: mulligan diagnose {place.parent} tells more of it")
     from mulligan import losses_log

@@ -18,6 +18,8 @@ from mulligan.cli.verbs import VERBS, overview
 from mulligan.config import nearest
 from mulligan.errors import Mistake
 
+PIPE = 128 + 13  # as the shell says it of who was ended by SIGPIPE
+
 
 def main(words: list[str] | None = None) -> None:
     """The console script."""
@@ -37,10 +39,15 @@ def run(words: list[str]) -> int:
     try:
         if words[0] not in VERBS:
             raise Mistake(f"mulligan: there is no verb {words[0]!r}{nearest(words[0], VERBS)}")
-        return VERBS[words[0]].play(words[1:])
+        status = VERBS[words[0]].play(words[1:])
+        sys.stdout.flush()
+        return status
     except (Mistake, ValidationError) as error:
         print(_mistake(error), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE
     except OSError as error:
         print(
             f"mulligan: {error.filename or 'the system'}: {error.strerror}; {_disk_advice(error)}",

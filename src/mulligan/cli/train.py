@@ -129,12 +129,27 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
         return 0
     write_report(model.directory)
     run = shlex.quote(str(model.directory))
+    verdict, mulligans = _verdict(model.directory)
+    after = f" after {mulligans} mulligan{'s' * (mulligans > 1)}" if mulligans else ""
     lines = [
-        f"{model.directory}: {model.round:,} rounds; report: {model.directory}/report.html",
+        f"{model.directory}: {model.round:,} rounds; referee: {verdict}{after}; report: {model.directory}/report.html",
         f"next: {_use(model.system, run)}    mulligan evaluate {run}",
     ]
-    answer(as_json, {"run": str(model.directory), "round": model.round, "model": model.hash}, lines)
+    found = {"run": str(model.directory), "round": model.round, "model": model.hash}
+    answer(as_json, {**found, "verdict": verdict, "mulligans": mulligans}, lines)
     return 0
+
+
+def _verdict(run: Path) -> tuple[str, int]:
+    """The referee's newest verdict on the game, and the mulligans that were taken."""
+    from mulligan.referee.verdict import DATA, HEALTHY
+    from mulligan.rundir import RunDir
+
+    events = RunDir(run).read("events")
+    shot = max((i for i, e in enumerate(events) if e.get("kind") == "mulligan"), default=-1)  # another game since
+    told = [e["verdict"]["name"] for e in events[shot + 1 :] if e.get("kind") == "verdict"]
+    game = [name for name in told if name != DATA]
+    return (game or told or [HEALTHY])[-1], len(RunDir(run).mulligans)
 
 
 def _ended(status: int, run: Path, text: str, first: bool) -> int:

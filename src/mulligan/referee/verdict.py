@@ -22,7 +22,7 @@ DATA = "data problem"
 SLOW = "slow input"
 NAMES = (
     HEALTHY, COLLAPSE, D_WINS, G_WINS, DIVERGING, OSCILLATING, NOT_FINITE, MEMORY, COPIES, CONDITION, NOISE, STALLED,
-    DATA, SLOW, UNKNOWN,
+    DATA, SLOW,
 )  # fmt: skip
 # Games in which waiting mends nothing. The others are told, and played on: a copy of the data or a slow disk is no
 # worse for another minute, one answer to a question may be what was wanted, and data are the user's to mend.
@@ -37,7 +37,7 @@ class Verdict:
     """A finding.
 
     Attributes:
-        name: one of NAMES.
+        name: one of NAMES, or UNKNOWN.
         text: one sentence: what was seen, in numbers, and what it means.
         advice: one sentence.
         evidence: the numbers.
