@@ -44,9 +44,10 @@ def test_systems(mulligan: Command) -> None:
     assert [entry["name"] for entry in entries] == registry.names()
 
 
-def test_a_reader_who_has_seen_enough_is_no_mistake() -> None:
+@pytest.mark.parametrize("words", [["systems"], ["--help"], ["sample", "--help"]])
+def test_a_reader_who_has_seen_enough_is_no_mistake(words: list[str]) -> None:
     """As in `mulligan systems | head -1`."""
-    with start("systems") as process:
+    with start(*words) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.wait(60) == 141
@@ -59,8 +60,12 @@ def test_a_reader_who_has_seen_enough_is_no_mistake() -> None:
     [
         (["diagnose"], "mulligan diagnose: RUN is missing: a run's directory"),
         (["edit"], "mulligan edit: RUN is missing: "),
-        (["train", "gan", "--minutes", "0,5"], "--minutes: '0,5' is not a number"),
+        (["train", "gan", "--minutes", "0,5"], "--minutes: no number: '0,5'"),
         (["train", "gan", "--batch", "two"], "--batch: no whole number: 'two'"),
+        (["train", "gan", "--size", "1.5"], "--size: no whole number: '1.5'"),
+        (["train", "gan", "--size", "it's"], '--size: no whole number: "it\'s"'),
+        (["train", "gan", "--prior", "flat"], "--prior 'flat': one of 'uniform', 'gaussian'"),
+        (["train", "gan", "--batch"], "--batch needs a value"),
         (["train", "gan", "--stop", "atuo"], "--stop 'atuo': one of 'budget', 'auto'"),
     ],
 )

@@ -217,6 +217,38 @@ def test_a_list_of_objects_will_do(tmp_path: Path, mulligan: Command) -> None:
     assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.HEALTHY
 
 
+TEXTS = {
+    "in front of it, where it is": "[0/25][{i}/391]\tLoss_D: {d:.4f}\tLoss_G: {g:.4f}\tD(x): 0.6 / 0.4",
+    "in brackets": "[Epoch 0/200] [Batch {i}/938] [D loss: {d:.4f}] [G loss: {g:.4f}]",
+    "with accuracy": "{i} [D loss: {d:.4f}, acc.: 63%] [G loss: {g:.4f}]",
+    "with the time": "[2024-01-01 10:00:00] step: {i} d_loss: {d:.4f} g_loss: {g:.4f}",
+}
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_what_examples_print(form: str, tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "train.log"
+    rows = enumerate(zip(around(1.0), around(0.9, 1), strict=True))
+    file.write_text("".join(TEXTS[form].format(i=i, d=d, g=g) + "\n" for i, (d, g) in rows))
+    found = json.loads(mulligan("diagnose", file, "--json").out)
+    assert {"D", "G"} <= set(found["columns"])
+    assert found["verdict"]["name"] == v.HEALTHY
+
+
+def test_tabs_after_commas_are_blanks(tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "log.csv"
+    rows = zip(around(1.0), around(0.9, 1), strict=True)
+    file.write_text("epoch,\td_loss,\tg_loss\n" + "".join(f"1,\t{d},\t{g}\n" for d, g in rows))
+    assert json.loads(mulligan("diagnose", file, "--json").out)["columns"] == ["D", "G", "step"]
+
+
+@pytest.mark.parametrize("number", ["1e400", "1e308", "1" + 400 * "0"])
+def test_a_number_that_is_too_large_is_not_finite(number: str, tmp_path: Path, mulligan: Command) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text(f'{{"d_loss": {number}, "g_loss": 1.0}}\n' * 60)
+    assert json.loads(mulligan("diagnose", file, "--json").out)["verdict"]["name"] == v.NOT_FINITE
+
+
 def test_of_two_columns_of_one_kind_the_first_is_read_and_named(tmp_path: Path, mulligan: Command) -> None:
     file = tmp_path / "log.csv"
     file.write_text("errG,generator_loss\n" + "".join(f"{g},nan\n" for g in around(0.9)))
@@ -286,6 +318,15 @@ def test_no_file_and_no_run(tmp_path: Path, mulligan: Command) -> None:
 
 def test_a_run_s_own_log_is_told_by_its_run(density_run: Path, mulligan: Command) -> None:
     assert f"mulligan diagnose {density_run} " in mulligan("diagnose", density_run / "log.jsonl").mistake()
+
+
+def test_another_program_s_folder_is_left_alone(tmp_path: Path, mulligan: Command) -> None:
+    """It may have a config.json and a log.jsonl too."""
+    file = FORMS["jsonl"](tmp_path, GAMES["healthy"][0])
+    (tmp_path / "config.json").write_text('{"lr": 0.1}')
+    assert mulligan("diagnose", file).status == 0
+    assert "is not a mulligan run's" in mulligan("diagnose", tmp_path).mistake()
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["config.json", file.name]
 
 
 def test_a_file_that_is_too_long_is_not_read(tmp_path: Path, mulligan: Command) -> None:

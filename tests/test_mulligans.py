@@ -26,8 +26,10 @@ from mulligan.rundir import RunDir
 
 def test_a_game_that_is_lost_once_is_played_to_its_end(faulty: Path, tmp_path: Path, mulligan: Command) -> None:
     run = tmp_path / "run"
-    answer = mulligan("train", faulty, "--once", *WORDS, "--out", run)
+    answer = mulligan("train", faulty, "--once", *WORDS, "--out", run, "--json")
     assert answer.status == 0
+    said = json.loads(answer.out)
+    assert (said["verdict"], said["mulligans"]) == ("healthy", 1), "of the shot that was played to its end"
     assert "mulligan 1, for not finite: back to round 6, --precision bf16 -> fp32" in answer.err
     assert "resumed at round 6" in answer.err
     assert saved(run)[-1] == "000012"
@@ -67,6 +69,7 @@ def test_the_report_and_diagnose_tell_of_it(mended: Path, mulligan: Command) -> 
     assert told.status == 0
     assert "Round 7: not finite (a computation broke down)" in told.out
     assert "mulligan 1, for not finite: back to round 6" in told.out.lower()
+    assert "resumed" not in told.out.lower(), "the mulligan says so"
     assert told.out.splitlines()[0] == f"{mended}: healthy"
     found = json.loads(mulligan("diagnose", mended, "--json").out)
     assert (found["run"], found["verdict"]["name"]) == (str(mended), "healthy")

@@ -50,6 +50,7 @@ def rank(number: int, world: int, port: int, folder: Path) -> None:
             loop.play()
         torch.save(dict(system.named_parameters()), folder / f"{name}-{kind}-{number}.pt")
         assert runtime.agree(10 + number) == 10
+        assert runtime.least(0.5 + number) == 0.5
     torch.distributed.destroy_process_group()
 
 

@@ -64,6 +64,7 @@ STEPS: dict[str, tuple[Step, Situation, Changes]] = {
     "published: a mulligan's doing is no mistake": (
         r.as_published, situation(gamma=1000.0, touched=["gamma"], run={"g_pace": 0.001}), {"g_pace": 1.0},
     ),
+    "published: a rate a hundred times the paper's": (r.as_published, situation(lr=0.1), {"lr": 1e-3}),
     "published: a rate": (r.as_published, situation(lr=1.0), {"lr": 1e-3}),
     "published: a rate fifty times the paper's is the user's choice": (r.as_published, situation(lr=0.05), {}),
     "published: with the rate go the paces that it was mended by": (

@@ -52,6 +52,11 @@ def test_samples_that_were_nearer_to_the_data_before_are_told_of() -> None:
     assert "were nearer" not in words({"distance": lambda t: 0.02 if 0.2 < t < 0.4 else 0.03}), "chance"
 
 
+def test_a_run_that_keeps_its_best_is_not_told_that_it_had_a_better_moment() -> None:
+    log = lines({"distance": lambda t: 0.01 if 0.2 < t < 0.4 else 0.08})
+    assert "were nearer" not in " ".join(tell(log, FINISHED, {**RUN, "stop": "auto"}).lines)
+
+
 def test_a_distance_below_nothing_is_nothing() -> None:
     assert "to 0 (real data" in words({"distance": lambda t: 0.9 - t})
 
@@ -73,3 +78,6 @@ def test_a_problem_of_the_data_is_the_headline_of_a_game_that_is_well() -> None:
 def test_a_run_that_was_taken_up_says_where() -> None:
     resumed = {"kind": "resume", "text": "resumed at round 30", "round": 30}
     assert "Round 30: resumed at round 30." in words({}, {"kind": "start"}, resumed)
+    taken = {"kind": "mulligan", "text": "mulligan 1: back to round 30", "round": 40}
+    assert "resumed" not in words({}, {"kind": "start"}, taken, resumed), "the mulligan says so"
+    assert "Round 30: resumed" in words({}, {"kind": "start"}, taken, resumed, resumed)

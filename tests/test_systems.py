@@ -23,7 +23,7 @@ from conftest import (
     told,
 )
 from mulligan import catalog, checkpoint, registry
-from mulligan.config import Data, Run
+from mulligan.config import Data, Run, role_of
 from mulligan.game import parameters
 from mulligan.observe import observing
 
@@ -32,6 +32,15 @@ EXACT_RESUME = 3
 
 def test_every_system_is_here() -> None:
     assert {name for name, _ in CASES} == set(registry.names()) >= {"dcgan", "gan", "r3gan", "sngan"}
+
+
+@each_system
+def test_a_learning_rate_that_nobody_sets_comes_to_a_number(name: str, kind: str) -> None:
+    """So that the referee can put one back that is far from it."""
+    system = tiny_system(name, kind)
+    found = [option for option, field in type(system.config).model_fields.items() if role_of(field) == "lr"]
+    assert all(0 < system.in_force(option) < 1 for option in found)
+    assert found == (["lr"] if hasattr(system.config, "lr") else [])
 
 
 @each_system

@@ -28,23 +28,23 @@ def judge(losses: Losses) -> Verdict:
     """What losses show."""
     if (found := _not_finite(losses)) is not None:
         return found
-    if max(len(x) for name, x in losses.columns.items() if name != "step") < FEW:
-        return Verdict(
-            v.UNKNOWN, f"there are {losses.n} lines.", f"Too few to say anything: at least {FEW} are needed."
-        )
+    most = max(len(x) for name, x in losses.columns.items() if name != "step")
+    if most < FEW:
+        few = f"there are {most} numbers of a loss." if most > 1 else "there is one number of a loss."
+        return Verdict(v.UNKNOWN, few, f"Too few to say anything: at least {FEW} are needed.")
     for check in (_diverging, _d_wins, _g_wins, _stalled):
         if (found := check(losses.columns)) is not None:
             return found
     return v.ALL_WELL
 
 
-def tell(losses: Losses) -> list[str]:
-    """The story, as far as losses go."""
-    columns, verdict = losses.columns, judge(losses)
+def tell(losses: Losses, verdict: Verdict) -> list[str]:
+    """The story, as far as losses go; `verdict`: see `judge`."""
+    columns = losses.columns
     read = ", ".join(ours if ours == theirs else f"{theirs} as {ours}" for ours, theirs in losses.names.items())
-    lines = [f"{losses.n:,} lines, of which these columns are read: {read}."]
+    lines = [f"{losses.n:,} line{'s' * (losses.n > 1)}, of which these columns are read: {read}."]
     if verdict.name == v.UNKNOWN:
-        return [*lines, verdict.advice]
+        return [*lines, f"{verdict.text[:1].upper()}{verdict.text[1:]} {verdict.advice}"]
     for player, there in (("D", columns.keys() & set(OF_D)), ("G", "G" in columns)):
         if not there:
             lines.append(f"No column is known as a loss of {player}: half of the game is not seen.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from mulligan.errors import Mistake
 
 LIMIT = 200_000_000  # bytes
+HUGE = 1e300  # numbers
 LONG = 2_000  # characters: a line of names and numbers is shorter
 # how others call them, in lower case and without what is no letter
 NAMES = {
@@ -28,7 +30,8 @@ NAMES = {
     "step": ("step", "iter", "iteration", "iterations", "global", "globalstep", "batch", "kimg", "epoch", "round"),
 }  # fmt: skip
 OF_D = ("D", "D_real", "D(x)")
-PAIR = re.compile(r"([A-Za-z][\w()/]*): ?([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)  # D_real: 0.7
+# D_real: 0.7 or [D loss: 0.7]
+PAIR = re.compile(r"((?:\b[DG] )?[A-Za-z][\w()/]*): ?([-+]?(?:[\d.]+(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)
 Row = tuple[int, dict[str, Any]]  # of which line of the file, and what it says
 
 
@@ -67,7 +70,7 @@ def read(file: Path) -> Losses:
         raise Mistake(f"{file} is empty; give a run, or a CSV or JSON-lines file of losses")
     rows, head = _rows(text, file)
     names = list(dict.fromkeys([*head, *(name for _, row in rows for name in row)]))
-    known = {ours: name for ours, theirs in NAMES.items() for name in reversed(names) if _letters(name) in theirs}
+    known = _known(names)
     if not known.keys() & {"G", *OF_D}:
         raise Mistake(f"{file}: no column is known as a loss of D or of G; {_instead(names)}")
     if not rows:
@@ -82,6 +85,11 @@ def read(file: Path) -> Losses:
     return Losses(columns, lines, {ours: known[ours] for ours in found}, len(rows))  # type: ignore[arg-type]
 
 
+def _known(names: list[str]) -> dict[str, str]:
+    """By our name, the first of theirs."""
+    return {ours: name for ours, theirs in NAMES.items() for name in reversed(names) if _letters(name) in theirs}
+
+
 def _instead(names: list[str]) -> str:
     if names and all(_number(name) is not None for name in names):
         return "its first line holds numbers; put a head above it, with d_loss and g_loss for them"
@@ -90,9 +98,10 @@ def _instead(names: list[str]) -> str:
 
 def _rows(text: str, file: Path) -> tuple[list[Row], list[str]]:
     """The lines of a log as names and values, and the names in a table's head."""
-    start = text.lstrip()[:1]
-    if start and start in "{[":
-        return (_json_lines(text) if start == "{" else _json_list(text)), []
+    if text.lstrip()[0] == "{":
+        return _json_lines(text), []
+    if re.match(r"\s*\[\s*\{", text):  # not [0/25][3/391] Loss_D: 1.3
+        return _json_list(text), []
     pairs = [dict(PAIR.findall(line)) if len(line) < LONG else {} for line in text.splitlines()]
     if sum(len(found) > 1 for found in pairs) > len(pairs) / 2:
         return [(i, found) for i, found in enumerate(pairs, 1) if found], []
@@ -123,12 +132,12 @@ def _json_list(text: str) -> list[Row]:
     return [(i, _flat(x)) for i, x in enumerate(found, 1) if isinstance(x, dict)]
 
 
-def _flat(line: dict[str, Any], path: str = "") -> dict[str, Any]:
+def _flat(line: dict[str, Any]) -> dict[str, Any]:
     """Objects within objects by the last part of their names: {"Loss/D/loss": {"mean": 1}}."""
     found: dict[str, Any] = {}
     for key, value in line.items():
         if isinstance(value, dict):
-            found |= {f"{key}": value["mean"]} if "mean" in value else _flat(value, key)
+            found |= {key: value["mean"]} if "mean" in value else _flat(value)
         else:
             found[key] = value
     return found
@@ -136,7 +145,7 @@ def _flat(line: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 def _table(text: str) -> tuple[list[Row], list[str]]:
     numbered = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-    mark = next((mark for mark in (";", "\t", ",") if mark in numbered[0][1]), ",")
+    mark = max(",;\t", key=lambda mark: len(_known(numbered[0][1].split(mark))))
     reader = csv.DictReader(io.StringIO("\n".join(line for _, line in numbered)), delimiter=mark)
     rows = []
     for row in reader:
@@ -152,8 +161,13 @@ def _letters(name: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """None where there is nothing, or a word."""
+    """None where there is nothing, or a word; what is too large to be summed is infinite."""
+    if value is None or isinstance(value, bool):
+        return None
     try:
-        return None if value is None or value == "" or isinstance(value, bool) else float(value)
+        x = float(value)
+    except OverflowError:
+        return math.inf
     except (TypeError, ValueError):
         return None
+    return math.copysign(math.inf, x) if abs(x) > HUGE else x

@@ -18,10 +18,14 @@ from mulligan.errors import Mistake
 
 # what tyro says of a value, and what it comes to
 PLAINER = (
-    (re.compile(r"no type matching .*? could be instantiated from \['(.*?)'\].*"), r"'\1' is not a number"),
+    (re.compile(r"no type matching \{None\}\|INT could be instantiated from \[(.*?)\]\. .*"), r"no whole number: \1"),
+    (re.compile(r"no type matching \{None\}\|FLOAT could be instantiated from \[(.*?)\]\. .*"), r"no number: \1"),
+    (re.compile(r"no type matching .*? could be instantiated from \[(.*?)\]\. .*"), r"not understood: \1"),
     (re.compile(r"invalid literal for int\(\) with base 10: "), "no whole number: "),
     (re.compile(r"could not convert string to float: "), "no number: "),
     (re.compile(r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*?),?\)"), r"\2 \1: one of \3"),
+    (re.compile(r"(: one of .*?)(?:'None', |, 'None'$)"), r"\1"),  # left out is left out
+    (re.compile(r"^Missing value for argument '(.*?)'.*"), r"\1 needs a value"),
     (re.compile(r"^Missing from .*?: (\S+) (.*?) \(required\).*"), r"\1 is missing: \2"),
 )
 

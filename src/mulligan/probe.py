@@ -85,7 +85,7 @@ def cost(plan: Plan) -> Cost:
         for loop in _stages(plan, n):
             shares += loop.stage.share
             for number, turn in enumerate(loop.stage.turns):
-                most = max(most, _saved_by(loop, number))
+                most = max(most, _saved_by(loop, number))  # before it is timed: the first time costs more
                 took += _seconds_of(loop, number) * loop.stage.share * turn.repeat / turn.every
         saved.append(most)
         seconds.append(took / shares)
@@ -104,8 +104,6 @@ def _stages(plan: Plan, n: int) -> Iterator[Loop]:
     loop = Loop(system, loader, alone, fixed=[])
     for number, stage in enumerate(system.stages()):
         loop.enter(number, stage)
-        for turn in range(len(stage.turns)):
-            loop.rehearse(turn)  # the first time costs more than all later ones
         yield loop
 
 

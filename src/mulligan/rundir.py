@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -64,7 +65,9 @@ class RunDir:
             raise Mistake(f"there is no run {str(path)!r}{nearest_run(path)}")
         if not (run.path / "config.json").is_file():
             raise Mistake(f"{path} is not a run: it holds no config.json{nearest_run(path)}")
-        run.samples.mkdir(exist_ok=True)
+        with suppress(Mistake):  # whoever reads it says so; other programs have a config.json too
+            if run.first_config:
+                run.samples.mkdir(exist_ok=True)
         return run
 
     @property
@@ -178,8 +181,10 @@ def free_number(place: Path) -> int:
 
 def nearest_run(path: Path | str) -> str:
     """A hint where a run may be instead: beside the path, or below runs/."""
-    places = [place for folder in (Path(path).parent, Path("runs")) if folder.is_dir() for place in folder.iterdir()]
-    known = {str(place): place.name for place in places if (place / "config.json").is_file()}
+    known: dict[str, str] = {}
+    for folder in (Path(path).parent, Path("runs")):
+        with suppress(OSError):  # some may not be read
+            known |= {str(file.parent): file.parent.name for file in folder.glob("*/config.json")}
     close = difflib.get_close_matches(Path(path).name, known.values(), n=1)
     return f"; did you mean {next(k for k, name in known.items() if name == close[0])}?" if close else ""
 

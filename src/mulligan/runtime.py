@@ -95,7 +95,7 @@ class Runtime:
 
 def meet() -> None:
     """Wait until every rank is here: what one is to read the other has written, or has not removed yet."""
-    if dist.is_initialized():
+    if dist.is_available() and dist.is_initialized():
         dist.barrier()
 
 

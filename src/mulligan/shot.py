@@ -82,7 +82,7 @@ class Shot:
             Interrupted: Ctrl-C.
         """
         saved = self._take_up() if self.resuming else None
-        runtime.meet()  # rank 0 removes and writes nothing before all have read
+        runtime.meet()  # rank 0 plays, and removes checkpoints, when all have read theirs
         weights = told_to_start_from(self.plan) if saved is None and self.plan.config.get("from") else None
         if not self.resuming:
             self._begin()
@@ -217,7 +217,8 @@ class Shot:
 
     def _take_up(self) -> tuple[Json, Json] | None:
         """The newest whole checkpoint's (model, state), with the loop's progress set to it; None if there is none."""
-        rundir, first, ended = self.rundir, self.runtime.rank == 0, self.rundir.stopped_itself
+        rundir, first = self.rundir, self.runtime.rank == 0
+        ended = bool(self.runtime.agree(int(first and rundir.stopped_itself)))
         if first:
             forget_lost(rundir)
         newest, damaged = checkpoint.newest(rundir.checkpoints) if first else (None, [])
@@ -227,11 +228,11 @@ class Shot:
             self.display.say(f"warning: {text}")
             rundir.event("warning", text)
         if round < 0:
-            if first and not rundir.mulligans:
-                self.display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
             if first:
                 rundir.forget_after(-1)
-                rundir.event("resume", "begun anew, for there was no checkpoint", round=0)
+                if not rundir.mulligans:
+                    self.display.say(f"{rundir.path} has no checkpoint yet: starting at round 0")
+                rundir.event("resume", "begun anew, for there was no sound checkpoint", round=0)
             return None
         model, state, record = checkpoint.load(checkpoint.of_round(rundir.checkpoints, round))
         self.loop.progress = Progress(**state["progress"])

@@ -39,7 +39,7 @@ class Story:
     """What is told.
 
     Attributes:
-        verdict: the newest.
+        verdict: on the game, the newest; where that is well, on the data; UNKNOWN where nothing was measured.
         lines: sentences, in order.
     """
 
@@ -59,7 +59,8 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
     history, verdict = course.history, course.verdict
     in_data = problems(history.data) if history.data else []
     lines = [f"{told.text} {told.advice}" for told in in_data]
-    lines += [*_happened(events), *_stands(history, verdict), *_ended(events)]
+    keeps_best = run.get("stop") == "auto"
+    lines += [*_happened(events), *_stands(history, verdict, keeps_best), *_ended(events)]
     if verdict.name == HEALTHY and in_data:
         verdict = in_data[0]
     elif not history.moments and history.ended is None:
@@ -69,8 +70,13 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
 
 def _happened(events: Sequence[Json]) -> list[str]:
     """Verdicts and mulligans, as they came."""
-    lines = []
+    lines: list[str] = []
+    taken = False
     for event in events:
+        # that a shot goes on after a mulligan, the mulligan says
+        after, taken = taken, event.get("kind") == "mulligan" or (taken and event.get("kind") == "verdict")
+        if after and event.get("kind") == "resume":
+            continue
         told = event.get("verdict") if event.get("kind") == "verdict" else None
         if isinstance(told, dict) and told.get("name") not in (HEALTHY, "data problem"):
             means = MEANS.get(str(told["name"]), "")
@@ -98,8 +104,8 @@ def _ended(events: Sequence[Json]) -> list[str]:
     return ["Its end is not on record: it is running, or was stopped and can be gone on with by --resume."]
 
 
-def _stands(h: History, verdict: Verdict) -> list[str]:
-    """How it is with the game."""
+def _stands(h: History, verdict: Verdict, keeps_best: bool) -> list[str]:
+    """How it is with the game; `keeps_best`: whether a run's best checkpoint is what it leaves (--stop auto)."""
     if not h.moments:
         return [] if h.ended else ["Nothing was measured of it yet: the run is too young, or older than its referee."]
     lines = [_numbers(h)]
@@ -107,7 +113,7 @@ def _stands(h: History, verdict: Verdict) -> list[str]:
         return [*lines, f"The verdict: {verdict}"]
     if h.now.images < YOUNG:
         return [*lines, f"Nothing is wrong that can be seen after {h.now.images:,.0f} samples; that is early."]
-    but = [*_gaps(h), *_best(h)]
+    but = [*_gaps(h), *([] if keeps_best else _best(h))]
     if but:
         return [*lines, "The game is not lost, but not all is well.", *but]
     return [*lines, f"It is a healthy game; how good its samples are, `mulligan evaluate` measures. {_outlook(h)}"]
@@ -162,7 +168,8 @@ def _best(h: History) -> list[str]:
     known = [(m.round, m.signs["distance"]) for m in h.moments if "distance" in m.signs]
     if len(known) < 2 * TICKS:
         return []
-    around = [(median([d for _, d in known[i : i + TICKS]]), known[i + TICKS // 2][0]) for i in range(len(known) - 3)]
+    around = [(median([d for _, d in known[i : i + TICKS]]), known[i + TICKS // 2][0])
+              for i in range(len(known) - TICKS + 1)]  # fmt: skip
     least, round = min(around)
     now, by_chance = around[-1][0], 2 * max(h.floor("distance"), CHANCE)
     if now < LEFT * least or now - least < by_chance:

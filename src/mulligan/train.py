@@ -195,7 +195,8 @@ def _something_to_learn(source: Source) -> None:
         if any(key != first for key in keys):
             return
     if len(source.train) > 1:
-        raise Mistake(f"{source.name}: all samples are the same: there is nothing to learn; see mulligan data check")
+        looked = "all samples" if len(source.train) <= MANY else f"all of {MANY:,} samples that were looked at"
+        raise Mistake(f"{source.name}: {looked} are the same: there is nothing to learn; see mulligan data check")
 
 
 def whole_system(word: str) -> str:

@@ -29,7 +29,7 @@ def diagnose(words: list[str]) -> int:
         if (SHIPPED / options["run"]).is_dir():
             raise Mistake(f"{options['run']} ships with mulligan, without the log of its training")
         raise Mistake(f"there is no run and no file {options['run']!r}{nearest_run(place)}")
-    if place.suffix == ".jsonl" and (place.parent / "config.json").is_file():
+    if place.suffix == ".jsonl" and _is_run(place.parent):
         raise Mistake(f"{place} is a run's own log: mulligan diagnose {place.parent} tells more of it")
     from mulligan import losses_log
     from mulligan.losses_read import read
@@ -37,8 +37,17 @@ def diagnose(words: list[str]) -> int:
     losses = read(place)
     verdict = losses_log.judge(losses)
     found = {"log": options["run"], "columns": list(losses.columns), "verdict": verdict.to_json()}
-    answer(options["json_"], found, [f"{options['run']}: {verdict.name}", *losses_log.tell(losses)])
+    answer(options["json_"], found, [f"{options['run']}: {verdict.name}", *losses_log.tell(losses, verdict)])
     return 0
+
+
+def _is_run(folder: Path) -> bool:
+    from mulligan.rundir import RunDir
+
+    try:
+        return bool(RunDir(folder).first_config)
+    except (OSError, ValueError):
+        return False
 
 
 def _of_a_run(place: Path, as_json: bool) -> int:

@@ -30,6 +30,17 @@ def main(words: list[str] | None = None) -> None:
 
 def run(words: list[str]) -> int:
     """Run a command line; its exit status."""
+    try:
+        try:
+            return _status(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE
+
+
+def _status(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -39,15 +50,12 @@ def run(words: list[str]) -> int:
     try:
         if words[0] not in VERBS:
             raise Mistake(f"mulligan: there is no verb {words[0]!r}{nearest(words[0], VERBS)}")
-        status = VERBS[words[0]].play(words[1:])
-        sys.stdout.flush()
-        return status
+        return VERBS[words[0]].play(words[1:])
     except (Mistake, ValidationError) as error:
         print(_mistake(error), file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(
             f"mulligan: {error.filename or 'the system'}: {error.strerror}; {_disk_advice(error)}",

@@ -141,15 +141,13 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
 
 
 def _verdict(run: Path) -> tuple[str, int]:
-    """The referee's newest verdict on the game, and the mulligans that were taken."""
-    from mulligan.referee.verdict import DATA, HEALTHY
+    """What `mulligan diagnose` says first, and the number of mulligans that were taken."""
     from mulligan.rundir import RunDir
+    from mulligan.story import tell
 
-    events = RunDir(run).read("events")
-    shot = max((i for i, e in enumerate(events) if e.get("kind") == "mulligan"), default=-1)  # another game since
-    told = [e["verdict"]["name"] for e in events[shot + 1 :] if e.get("kind") == "verdict"]
-    game = [name for name in told if name != DATA]
-    return (game or told or [HEALTHY])[-1], len(RunDir(run).mulligans)
+    rundir = RunDir(run)
+    story = tell(rundir.read("log"), rundir.read("events"), rundir.config["run"])
+    return story.verdict.name, len(rundir.mulligans)
 
 
 def _ended(status: int, run: Path, text: str, first: bool) -> int:

@@ -80,7 +80,7 @@ def as_published(s: Situation) -> Changes:
         now, default = s.values[name], s.defaults[name]
         usual, odd = s.published(name) if default is None else default, ODD_RATE if role == "lr" else ODD
         # where the paper has no penalty, whoever set one knew why
-        if now is not None and now != default and usual and (now == 0 or not 1 / odd <= now / usual <= odd):
+        if now is not None and now != default and usual and (now == 0 or not 1 / odd < now / usual < odd):
             found[name] = default
     if s.option("lr") in found:
         found |= {name: s.defaults[name] for _, name in _paces(s, "GD") if name in s.touched}

@@ -19,7 +19,6 @@ from mulligan.referee.modes import Modes
 
 SIDE = 14  # of the small copies, in px
 KNOWN = 2_000  # training samples among which neighbours are looked for
-FLAT = 1e-6  # of the largest value, by which a coordinate differs: it does not
 KNOWN_NUMBERS = 200_000_000  # of those, before they are made small
 Numbers = dict[str, float]
 
@@ -106,9 +105,8 @@ def _small(x: Tensor) -> Tensor:
 
 
 def _spreads(x: Tensor) -> Tensor:
-    """By coordinate of points (N, d), its standard deviation; infinite, so that it does not count, where that is 0."""
-    std = x.double().std(0)
-    return torch.where(std > FLAT * x.abs().amax(0).clamp(min=FLAT), std, torch.inf).float()
+    """By coordinate of points (N, d), its deviation; infinite, so that it does not count, where all are equal."""
+    return torch.where(x.amax(0) > x.amin(0), x.double().std(0), torch.inf).float()
 
 
 def _between(x: Tensor, y: Tensor, *, exactly: bool = False) -> float:

@@ -88,15 +88,14 @@ class GAN(Typical):
         if self.is_image:
             init_uniform(self.G, 0.05)
             init_uniform(self.D, 0.005)
+        self.lr = config.lr or (0.1 if self.is_image else 5e-3)
+        # with a slow G, D stays near the optimum that belongs to the present G, which is what the 1-D figure shows
+        self.g_lr = config.g_lr or (self.lr if self.is_image else 0.15 * self.lr)
         self.augment_d()
 
     def stages(self) -> Iterator[Stage]:
-        c = self.config
-        lr = c.lr or (0.1 if self.is_image else 5e-3)
-        # with a slow G, D stays near the optimum that belongs to the present G, which is what the 1-D figure shows
-        g_lr = c.g_lr or (lr if self.is_image else 0.15 * lr)
-        d = Turn("D", (self.D,), self.d_loss, self._optimizer(lr), repeat=c.k)
-        g = Turn("G", (self.G,), self.g_loss, self._optimizer(g_lr))
+        d = Turn("D", (self.D,), self.d_loss, self._optimizer(self.lr), repeat=self.config.k)
+        g = Turn("G", (self.G,), self.g_loss, self._optimizer(self.g_lr))
         # images: G first, and D learns from the very fakes that G has learned from, so that both take their step from
         # the same two networks, as in the reference code
         yield Stage("train", (g, d) if self.is_image else (d, g), begin=self._begin)
