@@ -64,7 +64,7 @@ def test_a_reader_who_has_seen_enough_is_no_mistake(words: list[str]) -> None:
         (["train", "gan", "--batch", "two"], "--batch: no whole number: 'two'"),
         (["train", "gan", "--size", "1.5"], "--size: no whole number: '1.5'"),
         (["train", "gan", "--size", "it's"], '--size: no whole number: "it\'s"'),
-        (["train", "gan", "--prior", "flat"], "--prior 'flat': one of 'uniform', 'gaussian'"),
+        (["train", "gan", "--prior", "flat"], "--prior 'flat': one of '"),
         (["train", "gan", "--batch"], "--batch needs a value"),
         (["train", "gan", "--stop", "atuo"], "--stop 'atuo': one of 'budget', 'auto'"),
     ],
@@ -73,6 +73,7 @@ def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(words: list[str], 
     said = mulligan(*words).mistake()
     assert says in said
     assert "class" not in said
+    assert "None" not in said
 
 
 @pytest.mark.parametrize("words", [["systems"], ["data", "list"], ["data", "check", "ring"]], ids=" ".join)
