@@ -96,7 +96,8 @@ def summarise(out: Path) -> Json:
     words = f"watching costs at most 3 % of the rounds: {most}"
     return {
         "question": NAME, "asks": "What does watching cost?", "preliminary": len(found) < len(GAMES),
-        "games": {f["game"]: {"cost": f["cost"], "error": f["error"], "alternations": spread(f["costs"])} for f in found},
+        "games": {f["game"]: {"cost": f["cost"], "error": f["error"], "alternations": spread(f["costs"])}
+                  for f in found},
         "machines": sorted({f["machine"] for f in found}), "commits": sorted({f["commit"] for f in found}),
         "bars": [{"bar": words, "reached": worst["cost"] <= BAR}],
     }  # fmt: skip
