@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
+from mulligan.referee.verdict import HEALTHY
 from mulligan.report.record import Json, Record, group, round_of
 from mulligan.report.values import last_part, table, time_of
 from mulligan.story import tell
@@ -19,7 +20,7 @@ def happened(run: Record) -> str:
     if not story.lines:
         return ""
     told = "".join(f"<li>{escape(line)}</li>" for line in story.lines)
-    kind = "lost" if story.verdict.lost else "well"
+    kind = "lost" if story.verdict.lost else "well" if story.verdict.name == HEALTHY else "warning"
     badge = f"<b class={kind}>{escape(story.verdict.name)}</b>"
     return f"<section class=story><h2>What happened</h2><p>Referee: {badge}</p><ul>{told}</ul></section>"
 
