@@ -65,10 +65,17 @@ class RunDir:
             raise Mistake(f"there is no run {str(path)!r}{nearest_run(path)}")
         if not (run.path / "config.json").is_file():
             raise Mistake(f"{path} is not a run: it holds no config.json{nearest_run(path)}")
-        with suppress(Mistake):  # whoever reads it says so; other programs have a config.json too
-            if run.first_config:
-                run.samples.mkdir(exist_ok=True)
+        if run.is_ours:  # if not, whoever reads it says so
+            run.samples.mkdir(exist_ok=True)
         return run
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its config.json is a run's, and whole: other programs have one too."""
+        try:
+            return bool(self.first_config)
+        except (OSError, ValueError):
+            return False
 
     @property
     def config(self) -> dict[str, Any]:

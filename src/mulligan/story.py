@@ -12,6 +12,7 @@ from mulligan.referee.course import Course
 from mulligan.referee.data import problems
 from mulligan.referee.history import TICKS, History, median
 from mulligan.referee.verdict import HEALTHY, UNKNOWN, Verdict
+from mulligan.rundir import RunDir
 
 Json = dict[str, Any]
 LEFT = 1.5  # times the distance at its best: samples have gone away again
@@ -66,6 +67,11 @@ def tell(log: Sequence[Json], events: Sequence[Json], run: Json) -> Story:
     elif not history.moments and history.ended is None:
         verdict = Verdict(UNKNOWN, "nothing was measured yet.")
     return Story(verdict, [_sentence(line) for line in lines])
+
+
+def of_run(run: RunDir) -> Story:
+    """The story of a run, from its directory."""
+    return tell(run.read("log"), run.read("events"), run.config["run"])
 
 
 def _happened(events: Sequence[Json]) -> list[str]:

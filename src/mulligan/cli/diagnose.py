@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mulligan.cli.parsing import AsJson, answer, parse, positional
 from mulligan.errors import Mistake
+from mulligan.rundir import RunDir, nearest_run
 
 
 class Diagnose(AsJson):
@@ -21,15 +22,14 @@ def diagnose(words: list[str]) -> int:
     options = parse(diagnose, words, [Diagnose])
     place = Path(options["run"])
     if place.is_dir():
-        return _of_a_run(place, options["json_"])
+        return _of_a_run(RunDir.open(place), options["json_"])
     if not place.exists():
         from mulligan.model import SHIPPED
-        from mulligan.rundir import nearest_run
 
         if (SHIPPED / options["run"]).is_dir():
             raise Mistake(f"{options['run']} ships with mulligan, without the log of its training")
         raise Mistake(f"there is no run and no file {options['run']!r}{nearest_run(place)}")
-    if place.suffix == ".jsonl" and _is_run(place.parent):
+    if place.suffix == ".jsonl" and RunDir(place.parent).is_ours:
         raise Mistake(f"{place} is a run's own log: mulligan diagnose {place.parent} tells more of it")
     from mulligan import losses_log
     from mulligan.losses_read import read
@@ -41,21 +41,10 @@ def diagnose(words: list[str]) -> int:
     return 0
 
 
-def _is_run(folder: Path) -> bool:
-    from mulligan.rundir import RunDir
+def _of_a_run(run: RunDir, as_json: bool) -> int:
+    from mulligan.story import of_run
 
-    try:
-        return bool(RunDir(folder).first_config)
-    except (OSError, ValueError):
-        return False
-
-
-def _of_a_run(place: Path, as_json: bool) -> int:
-    from mulligan.rundir import RunDir
-    from mulligan.story import tell
-
-    run = RunDir.open(place)
-    story = tell(run.read("log"), run.read("events"), run.config["run"])
-    found = {"run": str(place), "verdict": story.verdict.to_json(), "mulligans": run.mulligans, "story": story.lines}
-    answer(as_json, found, [f"{place}: {story.verdict.name}", *story.lines])
+    story = of_run(run)
+    found = {"run": str(run.path), "verdict": story.verdict.to_json(), "mulligans": run.mulligans, "story": story.lines}
+    answer(as_json, found, [f"{run.path}: {story.verdict.name}", *story.lines])
     return 0

@@ -143,11 +143,10 @@ def _played(play: Callable[[], Any], out: str | None, as_json: bool) -> int:
 def _verdict(run: Path) -> tuple[str, int]:
     """What `mulligan diagnose` says first, and the number of mulligans that were taken."""
     from mulligan.rundir import RunDir
-    from mulligan.story import tell
+    from mulligan.story import of_run
 
     rundir = RunDir(run)
-    story = tell(rundir.read("log"), rundir.read("events"), rundir.config["run"])
-    return story.verdict.name, len(rundir.mulligans)
+    return of_run(rundir).verdict.name, len(rundir.mulligans)
 
 
 def _ended(status: int, run: Path, text: str, first: bool) -> int:

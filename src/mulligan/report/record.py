@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,14 +39,14 @@ class Record:
             config = run.config
         except (OSError, ValueError, TypeError) as error:
             raise Mistake(f"{path}/config.json cannot be read ({error}); restore it from a copy") from error
-        log = {n: line for line in objects(run.read("log")) if (n := round_of(line)) is not None}
+        log = {n: line for line in run.read("log") if (n := round_of(line)) is not None}
         return cls(
             path,
             config,
             [log[n] for n in sorted(log)],
-            objects(run.read("events")),
-            objects(run.read("metrics")),
-            objects(run.mulligans),
+            run.read("events"),
+            run.read("metrics"),
+            run.mulligans,
         )
 
     @property
@@ -89,11 +89,6 @@ def _snapshot(file: Path) -> Snapshot | None:
         return None
 
 
-def objects(lines: Iterable[Any]) -> list[Json]:
-    """Those lines that are JSON objects."""
-    return [line for line in lines if isinstance(line, dict)]
-
-
 def group(line: Json, name: str) -> Json:
     """An object within an object, empty if it is not there."""
     found = line.get(name)
@@ -109,7 +104,7 @@ def round_of(line: Json) -> int | None:
 def metrics_of(line: Json) -> list[Json]:
     """The metrics of one evaluation."""
     found = line.get("metrics")
-    return objects(found) if isinstance(found, list) else []
+    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
 
 
 def real(value: Any) -> float | None:
